@@ -1,0 +1,94 @@
+"""Files that are there whole or not at all."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from .errors import BadInput
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path):
+    """Yield a temporary path in the folder of ``path``; rename it to ``path`` on success, remove it on failure.
+
+    The content is flushed to the disk before the rename, so after a power cut the file is the old or the new one.
+    Raises ``BadInput`` when the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary = None
+    with writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        try:
+            yield Path(temporary)
+            _flush(temporary)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+            _flush(path.parent)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def writable(path: str | Path):
+    """Turn a read-only folder or a full disk under ``path`` into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        reasons = {
+            errno.ENOSPC: "the disk is full; free some space or set `results:` to another disk",
+            errno.EDQUOT: "the quota is used up; free some space or set `results:` to another disk",
+            errno.EROFS: "the file system is read-only; set `results:` to a folder you can write",
+            errno.EACCES: "permission denied; set `results:` to a folder you can write",
+            errno.EPERM: "permission denied; set `results:` to a folder you can write",
+            errno.ENOTDIR: "a file stands where a folder is needed; move it away or change `results:`",
+        }
+        if error.errno not in reasons:
+            raise
+        raise BadInput(f"cannot write {path}: {reasons[error.errno]}") from error
+
+
+def write_json(path: str | Path, value) -> None:
+    """Write ``value`` as indented JSON, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def canonical(value) -> str:
+    """Return ``value`` as one line of JSON with sorted keys: equal content gives an equal string."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def digest(*parts: str | bytes) -> str:
+    """Return the SHA-256 of the parts, each framed by its length, as 64 hexadecimal digits."""
+    sha = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        sha.update(len(data).to_bytes(8, "big") + data)
+    return sha.hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _flush(path: str | Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
