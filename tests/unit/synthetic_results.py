@@ -1,0 +1,100 @@
+"""A results folder as the workflow leaves it, made up: cases, splits, run records, scores, curves, histories, predictions."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from semimed.config import ROOT, load_yaml
+from semimed.files import write_json
+from semimed.identity import planned_hash
+from semimed.plan import Plan
+from semimed.store import COLUMNS
+
+METRICS = ("dice", "jaccard", "hd95_voxel", "asd_voxel", "hd95_mm", "assd_mm")
+SHAPE = (24, 20, 12)
+CASES = [f"CASE{number:02d}" for number in range(8)]
+SPACING = (0.625, 0.625, 0.625)
+
+
+def make_plan(folder, *studies, seeds=(0, 1, 2)) -> Plan:
+    """Return a plan of committed studies whose results lie in ``folder``, with prepared cases and splits written there."""
+    config = load_yaml(ROOT / "config" / "config.yaml")
+    config |= {"studies": list(studies), "seeds": list(seeds), "results": str(folder)}
+    plan = Plan(config)
+    for study in plan.studies.values():
+        if not Path(study.data).exists():
+            write_cases(study)
+        for fold in study.folds:
+            path = Path(study.split(fold))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("case,group,subset,rank\n" + "".join(f"{case},{case},test,\n" for case in CASES))
+    return plan
+
+
+def blob(center, radius, shape=SHAPE) -> np.ndarray:
+    """Return an ellipsoid as a uint8 label map (*shape): ``center`` and ``radius`` in voxels."""
+    grid = np.indices(shape).transpose(1, 2, 3, 0)
+    return (np.square((grid - np.array(center)) / radius).sum(axis=-1) <= 1).astype(np.uint8)
+
+
+def write_cases(study) -> None:
+    """Write prepared cases, each an ellipsoid; the largest slice of CASE03 is number 4."""
+    folder = Path(study.data)
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    with open(folder / "cases.csv", "w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(COLUMNS)
+        for number, case in enumerate(CASES):
+            label = blob((12, 10, 1 + number), (7, 6, 5))
+            image = (label + random.normal(0, 0.3, SHAPE))[None].astype(np.float32)
+            np.save(folder / f"{case}.image.npy", image)
+            np.save(folder / f"{case}.label.npy", label)
+            sizes = ["x".join(map(str, values)) for values in (SHAPE, SPACING)]
+            counts = f"{(label == 0).sum()};{(label == 1).sum()}"
+            files = f"{case}.image.npy", f"{case}.label.npy"
+            writer.writerow([case, case, *sizes, counts, "raw", *files, "0" * 64])
+
+
+def write_run(study, run, dice, checkpoints=None, hash=None, engine="e" * 64, empty="", **record) -> None:
+    """Write a run's record and scores: ``dice`` a number for all cases or one per case; the distances follow from it."""
+    dice = np.broadcast_to(np.asarray(dice, dtype=float), len(CASES))
+    fields = {"steps": run.arm.settings["recipe"]["steps"], "warmup_steps": run.arm.settings.get("warmup_steps", 0)}
+    fields |= {"hash": hash or planned_hash(study, run), "seconds": 3600.0, "engine": engine, "device": "cpu"}
+    fields |= {"images": 8 * (fields["steps"] + fields["warmup_steps"]), **record}
+    write_json(f"{run.folder}/run.json", fields)
+    for checkpoint in checkpoints or study.checkpoints:
+        rows = [[case, "atrium", *scores(value), 100, 100, empty] for case, value in zip(CASES, dice, strict=True)]
+        write_table(run.metrics(checkpoint), ["prediction_voxels", "reference_voxels", "empty"], rows)
+
+
+def scores(dice) -> list[float]:
+    return [dice, dice / (2 - dice), 60 * (1 - dice), 15 * (1 - dice), 50 * (1 - dice), 12 * (1 - dice)]
+
+
+def write_table(path, further, rows, before=()) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow([*before, "case", "class", *METRICS, *further])
+        writer.writerows(rows)
+
+
+def write_curve(run, value) -> None:
+    """Write a run's curve: ``value(step, output)`` is the Dice of every case."""
+    rows = [
+        [step, output, case, "atrium", *scores(value(step, output))]
+        for step in run.kept
+        for output in run.arm.outputs
+        for case in CASES
+    ]
+    write_table(f"{run.folder}/curve.csv", [], rows, before=["step", "output"])
+
+
+def write_predictions(study, run, shift=1) -> None:
+    """Write label maps of the last checkpoint: each case's label moved by ``shift`` voxels along the first axis."""
+    path = Path(run.predictions("last"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    labels = {case: np.load(Path(study.data) / f"{case}.label.npy") for case in CASES}
+    np.savez_compressed(path, **{case: np.roll(label, shift, axis=0) for case, label in labels.items()})

@@ -1,0 +1,249 @@
+"""The LA data set: both raw layouts, the preparation, the phantoms and every kind of bad file."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import nrrd
+import numpy as np
+import pytest
+from semimed.datasets import known, load
+from semimed.errors import BadInput
+
+REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+FULL = {"version": 1, "margin": 15, "patch": 112}
+
+
+@pytest.fixture
+def la():
+    return load("la")
+
+
+def volume(shape=(12, 10, 6), seed=0):
+    """An int16 image and a {0, 1} label with a box of 4 x 3 x 3 voxels."""
+    image = np.random.default_rng(seed).integers(0, 200, shape).astype(np.int16)
+    label = np.zeros(shape, np.uint8)
+    label[4:8, 3:6, 2:5] = 1
+    return image, label
+
+
+def write_nrrd_case(folder, image, label, spacing=0.625):
+    folder.mkdir(parents=True)
+    header = {"encoding": "gzip", "space": "left-posterior-superior", "space directions": np.eye(3) * spacing}
+    if image is not None:
+        nrrd.write(str(folder / "lgemri.nrrd"), image, header)
+    if label is not None:
+        nrrd.write(str(folder / "laendo.nrrd"), label, header)
+
+
+def write_h5_case(folder, **arrays):
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "mri_norm2.h5", "w") as store:
+        for key, array in arrays.items():
+            store.create_dataset(key, data=array, compression="gzip")
+
+
+def read_only_case(la, raw):
+    layout, cases = la.find(raw)
+    return la.read(cases[0], layout)
+
+
+def test_data_sets_are_found_by_their_file():
+    assert "la" in known() and "base" not in known()
+    with pytest.raises(BadInput, match=r"unknown data set 'laa'.*'la'"):
+        load("laa")
+
+
+def test_find_tells_the_layout(la, tmp_path):
+    image, label = volume()
+    write_h5_case(tmp_path / "B", image=image.astype(np.float32), label=label)
+    write_h5_case(tmp_path / "A", image=image.astype(np.float32), label=label)
+    layout, cases = la.find(tmp_path)
+    assert layout == "h5" and [case.case for case in cases] == ["A", "B"]
+    write_nrrd_case(tmp_path / "Training Set" / "C", image, label * 255)
+    layout, cases = la.find(tmp_path)
+    assert layout == "nrrd" and [(case.case, case.group) for case in cases] == [("C", "C")]
+
+
+def test_find_nothing_says_how_to_get_it(la, tmp_path):
+    with pytest.raises(BadInput, match="ask the challenge"):
+        la.find(tmp_path, "ask the challenge")
+
+
+def test_nrrd_is_normalised_over_the_full_volume_and_cropped_in_x_and_y(la, tmp_path):
+    image, label = volume((60, 50, 6))
+    write_nrrd_case(tmp_path / "A", image, label * 255, spacing=0.5)
+    scan = read_only_case(la, tmp_path)
+    assert scan.image.shape == (1, 60, 50, 6) and set(np.unique(scan.label)) == {0, 1} and scan.spacing == (0.5,) * 3
+    prepared = la.prepare(scan, {"margin": 2, "patch": 11})
+    # x: label 4..7, (11 - 4) // 2 + 2 = 5 -> from 0 (cut off) to 13; y: label 3..5, (11 - 3) // 2 + 2 = 6 -> 0 to 12
+    expected = ((image - image.mean()) / image.std())[:13, :12]
+    assert prepared.image.dtype == np.float32 and prepared.label.dtype == np.uint8
+    np.testing.assert_allclose(prepared.image[0], expected, atol=1e-6)
+    np.testing.assert_array_equal(prepared.label, label[:13, :12])
+
+
+def test_h5_is_taken_as_it_is(la, tmp_path):
+    image, label = volume()
+    write_h5_case(tmp_path / "A", image=image.astype(np.float32), label=label)
+    prepared = la.prepare(read_only_case(la, tmp_path), FULL)
+    np.testing.assert_array_equal(prepared.image[0], image.astype(np.float32))
+    np.testing.assert_array_equal(prepared.label, label)
+    assert prepared.spacing == (0.625,) * 3
+
+
+def test_scale_keeps_places_and_divides_the_spacing(la, tmp_path):
+    x, y, z = np.ogrid[:50, :40, :30]
+    ball = ((x - 24.5) ** 2 + (y - 14.5) ** 2 + (z - 14.5) ** 2 <= 100).astype(np.uint8)
+    ramp = np.broadcast_to(x + 0.0, ball.shape).astype(np.float32)
+    write_h5_case(tmp_path / "A", image=ramp, label=ball)
+    prepared = la.prepare(read_only_case(la, tmp_path), {"scale": 0.4})
+    assert prepared.image.shape == (1, 20, 16, 12) and prepared.spacing == (0.625 / 0.4,) * 3
+    # voxel i of the coarse grid is centred on (i + 0.5) / 0.4 - 0.5 of the fine one, away from the borders
+    np.testing.assert_allclose(prepared.image[0, 3:17, 5, 5], (np.arange(3, 17) + 0.5) / 0.4 - 0.5, atol=1e-3)
+    centre = (np.argwhere(prepared.label).mean(axis=0) + 0.5) / 0.4 - 0.5
+    np.testing.assert_allclose(centre, (24.5, 14.5, 14.5), atol=0.3)
+    assert prepared.label.sum() / 0.4**3 == pytest.approx(ball.sum(), rel=0.1)
+
+
+@pytest.mark.parametrize("options, message", [({"scal": 0.4}, "did you mean 'scale'"), ({"scale": 4}, "scale 4")])
+def test_bad_options(la, tmp_path, options, message):
+    image, label = volume()
+    write_h5_case(tmp_path / "A", image=image.astype(np.float32), label=label)
+    with pytest.raises(BadInput, match=message):
+        la.prepare(read_only_case(la, tmp_path), options)
+
+
+def corrupt(name):
+    """An image and a label for the raw files, broken in one way."""
+    image, label = volume()
+    image = image.astype(np.float32)
+    if name == "shape":
+        label = label[:-1]
+    elif name == "values":
+        label[0, 0, 0] = 7
+    elif name == "nan":
+        image[1, 1, 1] = np.nan
+    elif name == "empty":
+        label[:] = 0
+    elif name == "flat":
+        image = image[..., 0]
+    return image, label
+
+
+BROKEN = [
+    ("shape", "label of shape .*must be equal"),
+    ("values", "label values 7 in .*only 0,"),
+    ("nan", "1 NaN or infinite voxels in .*leave the case out"),
+    ("empty", "empty label in .*get the label again"),
+    ("flat", "three axes are needed"),
+]
+
+
+@pytest.mark.parametrize("layout", ["nrrd", "h5"])
+@pytest.mark.parametrize("name, message", BROKEN)
+def test_broken_content(la, tmp_path, layout, name, message):
+    image, label = corrupt(name)
+    if layout == "h5":
+        write_h5_case(tmp_path / "A", image=image, label=label)
+    else:
+        write_nrrd_case(tmp_path / "A", None, np.where(label == 1, 255, label).astype(np.uint8))
+        nrrd.write(str(tmp_path / "A" / "lgemri.nrrd"), image)
+    with pytest.raises(BadInput, match=message) as caught:
+        read_only_case(la, tmp_path)
+    assert str(tmp_path / "A") in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("lost", ["image", "label"])
+def test_missing_file_or_key(la, tmp_path, lost):
+    image, label = volume()
+    write_nrrd_case(tmp_path / "n" / "A", None if lost == "image" else image, None if lost == "label" else label * 255)
+    with pytest.raises(BadInput, match=rf"no {lost} la?.*\.nrrd in .*A: .*move the case folder away"):
+        read_only_case(la, tmp_path / "n")
+    arrays = {"image": image.astype(np.float32), "label": label}
+    del arrays[lost]
+    write_h5_case(tmp_path / "h" / "A", **arrays)
+    with pytest.raises(BadInput, match=f"no data set '{lost}' in .*mri_norm2.h5"):
+        read_only_case(la, tmp_path / "h")
+
+
+@pytest.mark.parametrize("keep", [0, 3, 60, 0.5, 0.98])
+def test_truncated_files(la, tmp_path, keep):
+    image, label = volume()
+    write_nrrd_case(tmp_path / "n" / "A", image, label * 255)
+    write_h5_case(tmp_path / "h" / "A", image=image.astype(np.float32), label=label)
+    for path, kind in ((tmp_path / "n" / "A" / "lgemri.nrrd", "NRRD"), (tmp_path / "h" / "A" / "mri_norm2.h5", "HDF5")):
+        whole = path.read_bytes()
+        path.write_bytes(whole[: keep if isinstance(keep, int) else int(len(whole) * keep)])
+        with pytest.raises(BadInput, match=f"damaged or truncated {kind} in {path}"):
+            read_only_case(la, path.parent.parent)
+
+
+HEADERS = [
+    *((line, "damaged or truncated NRRD") for line in ("encoding: nonsense", "type: nothing", "sizes: 1 2", "garbage")),
+    ("data file: /etc/hostname", "the voxels are in another file"),
+]
+
+
+@pytest.mark.parametrize("line, message", HEADERS)
+def test_strange_nrrd_headers(la, tmp_path, line, message):
+    image, label = volume()
+    write_nrrd_case(tmp_path / "A", image, label * 255)
+    path = tmp_path / "A" / "lgemri.nrrd"
+    head, blank, body = path.read_bytes().partition(b"\n\n")
+    lines = [old for old in head.decode().split("\n") if not old.startswith(line.split(":")[0] + ":")]
+    path.write_bytes("\n".join([*lines, line]).encode() + blank + body)
+    with pytest.raises(BadInput, match=message):
+        read_only_case(la, tmp_path)
+
+
+@pytest.mark.parametrize("spacing", [0.0, np.nan])
+def test_bad_spacing(la, tmp_path, spacing):
+    image, label = volume()
+    write_nrrd_case(tmp_path / "A", image, label * 255, spacing=spacing)
+    with pytest.raises(BadInput, match=r"voxel spacing .* in .*A"):
+        read_only_case(la, tmp_path)
+
+
+def test_phantoms_are_raw_files_and_the_same_every_time(la, tmp_path):
+    options = {"cases": 3, "shape": [40, 36, 16], "seed": 5}
+    la.write_phantom(tmp_path / "one", options)
+    la.write_phantom(tmp_path / "two", options)
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.nrrd"))
+    assert len(files) == 6
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    layout, cases = la.find(tmp_path / "one")
+    assert layout == "nrrd" and [case.case for case in cases] == ["PHANTOM000", "PHANTOM001", "PHANTOM002"]
+    volumes = [la.read(case, layout) for case in cases]
+    assert volumes[0].image.dtype == np.int16 and volumes[0].spacing == (0.625,) * 3
+    assert not np.array_equal(volumes[0].label, volumes[1].label)
+    for scan in volumes:
+        assert 0.02 < scan.label.mean() < 0.2
+        inside, outside = scan.image[0][scan.label == 1], scan.image[0][scan.label == 0]
+        assert inside.mean() > outside.mean() + outside.std()  # it can be learned
+        assert (outside > inside.mean()).sum() > 0.1 * inside.size  # but not by a threshold
+
+
+@pytest.mark.skipif(not (REAL / "LA").is_dir(), reason="no real LA images beside the repository")
+def test_real_cases_in_both_layouts(la, tmp_path):
+    subprocess.run([sys.executable, str(REAL / "unpack.py"), "la", str(tmp_path / "h5"), "--only", "2"], check=True)
+    layout, cases = la.find(tmp_path / "h5")
+    assert layout == "h5" and [case.case for case in cases] == ["06SR5RBREL16DQ6M8LWS", "0RZDK210BSMWAA6467LU"]
+    scan = la.prepare(la.read(cases[0], layout), FULL)
+    assert scan.image.shape == (1, 183, 140, 88) and scan.image.std() > 0.5
+    # the same scan as an official file: put back into a larger field of view, as integers
+    integers = np.round((scan.image[0] - scan.image.min()) * 20).astype(np.uint8)
+    field = [(100, 60), (90, 80), (0, 0)]
+    image, label = np.pad(integers, field, constant_values=9), np.pad(scan.label, field)
+    write_nrrd_case(tmp_path / "nrrd" / "Training Set" / cases[0].case, image, label * 255)
+    layout, cases = la.find(tmp_path / "nrrd")
+    again = la.prepare(la.read(cases[0], layout), FULL)
+    inside = np.argwhere(label)
+    low, high = inside.min(axis=0), inside.max(axis=0) + 1
+    sizes = [extent + 2 * (max(112 - extent, 0) // 2 + 15) for extent in (high - low)[:2]]
+    assert layout == "nrrd" and again.image.shape == (1, *sizes, 88) and again.label.sum() == scan.label.sum()
+    start = [int(low[axis] - (sizes[axis] - (high - low)[axis]) // 2) for axis in (0, 1)]
+    window = tuple(slice(s, s + n) for s, n in zip(start, sizes, strict=True))
+    np.testing.assert_allclose(again.image[0], ((image - image.mean()) / image.std())[window], atol=1e-5)

@@ -1,0 +1,72 @@
+"""Checkpoints: written whole or not at all, read without trust, the previous one kept.
+
+A checkpoint holds tensors and plain Python values only (``weights_only``) and the hash of what makes the run.
+"""
+
+import logging
+import os
+import pickle
+from pathlib import Path
+
+import torch
+
+from .errors import BadInput
+from .files import atomic
+
+FORMAT = 1
+log = logging.getLogger(__name__)
+
+
+def save(path: str | Path, content: dict) -> None:
+    """Write a checkpoint atomically."""
+    with atomic(path) as temporary:
+        torch.save({"format": FORMAT, **content}, temporary)
+
+
+def load(path: str | Path, device: torch.device | str = "cpu") -> dict:
+    """Return a checkpoint. Raises ``BadInput`` when it is missing, damaged, or none of ours."""
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as error:
+        raise BadInput(f"no checkpoint {path}: train the run first") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError) as error:
+        raise BadInput(f"checkpoint {path} is damaged: delete it and train the run again") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise BadInput(f"{path} is not a checkpoint of this program (or of another version): delete it and train again")
+    return content
+
+
+class ResumeFile:
+    """The resume checkpoint of a run: ``resume.pt`` and, behind it, ``resume.previous.pt``."""
+
+    def __init__(self, folder: str | Path):
+        self.current = Path(folder) / "resume.pt"
+        self.previous = Path(folder) / "resume.previous.pt"
+
+    def save(self, content: dict) -> None:
+        """Write a new checkpoint; the one before it stays as the previous one."""
+        fresh = self.current.with_name("resume.new.pt")
+        save(fresh, content)
+        if self.current.exists():
+            os.replace(self.current, self.previous)
+        os.replace(fresh, self.current)
+
+    def load(self, identity: str, device: torch.device | str = "cpu") -> dict | None:
+        """Return the newest readable checkpoint of this very run, ``None`` where training starts from step 0.
+
+        A damaged one is passed over for the previous one, and said so; when every one is damaged that is ``BadInput``.
+        """
+        found = [path for path in (self.current, self.previous) if path.exists()]
+        for path in found:
+            try:
+                content = load(path, device)
+            except BadInput as error:
+                log.warning("%s; trying the previous one", error)
+                continue
+            if content["hash"] != identity:
+                log.warning("%s belongs to another configuration, data or code; training starts from step 0", path)
+                return None
+            return content
+        if found:
+            raise BadInput(f"every checkpoint in {self.current.parent} is damaged: delete the folder to train from step 0")
+        return None

@@ -1,0 +1,132 @@
+"""What a data set has to provide, and the checks and resampling that data sets share."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from ..errors import BadInput, nearest
+
+
+@dataclass(frozen=True)
+class RawCase:
+    """One case as found on the disk: its id, its group, and its files by role (``image``, ``label``)."""
+
+    case: str
+    group: str
+    files: dict[str, Path]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One case in memory.
+
+    ``image`` is (C, *S), ``label`` uint8 (*S) of class indices or None, ``spacing`` mm per voxel along each axis of S,
+    ``source`` the file the image was read from.
+    """
+
+    case: str
+    group: str
+    image: np.ndarray
+    label: np.ndarray | None
+    spacing: tuple[float, ...]
+    source: str
+
+
+class DataSet:
+    """Base of all data sets; ``name`` is also the name of the file, ``classes`` starts with the background."""
+
+    name = ""
+    task = "segmentation"
+    classes: tuple[str, ...] = ()
+    channels = 1
+    dimensions = 3
+
+    def find(self, raw: Path, by_hand: str = "") -> tuple[str, list[RawCase]]:
+        """Return the name of the layout found in ``raw`` and its cases sorted by id.
+
+        Raises ``BadInput`` ending in ``by_hand`` (how to get the data) where ``raw`` holds no case.
+        """
+        raise NotImplementedError
+
+    def read(self, raw_case: RawCase, layout: str) -> Scan:
+        """Return the validated scan, intensities as stored; raises ``BadInput`` naming the offending file."""
+        raise NotImplementedError
+
+    def prepare(self, scan: Scan, options: dict) -> Scan:
+        """Return the scan as the methods see it: everything that decides a number (crop, clip, normalise) is here."""
+        raise NotImplementedError
+
+    def write_phantom(self, folder: Path, options: dict) -> None:
+        """Write a small synthetic data set in the raw layout into ``folder``; same options, same bytes."""
+        raise NotImplementedError
+
+
+def check_options(options: dict, known, where: str) -> None:
+    """Raise ``BadInput`` for a key that nobody would read."""
+    for key in options:
+        if key not in known:
+            raise BadInput(f"unknown option '{key}' in {where}{nearest(key, known)}")
+
+
+def check_shape(image: np.ndarray, label: np.ndarray, file) -> None:
+    """Raise ``BadInput`` unless the label (*S) lies on the voxels of the image (*S)."""
+    if image.shape != label.shape:
+        raise BadInput(
+            f"label of shape {label.shape} for an image of shape {image.shape} in {file}: "
+            "they must be equal; get the case again"
+        )
+
+
+def check_finite(image: np.ndarray, file) -> None:
+    """Raise ``BadInput`` for an image with no voxels, values that are not numbers, or NaN or infinite voxels."""
+    if image.size == 0 or image.dtype.kind not in "biuf":
+        raise BadInput(f"no intensities in {file} (shape {image.shape}, type {image.dtype}): get the file again")
+    bad = 0 if image.dtype.kind in "biu" else image.size - int(np.isfinite(image).sum())
+    if bad:
+        raise BadInput(f"{bad} NaN or infinite voxels in {file}: get the file again, or leave the case out of the raw folder")
+
+
+def check_label(label: np.ndarray, allowed: tuple[int, ...], file) -> None:
+    """Raise ``BadInput`` unless every voxel has one of the ``allowed`` values and at least one is not background."""
+    known = np.zeros(label.shape, bool)
+    for value in allowed:
+        known |= label == value
+    if not known.all():
+        strange = ", ".join(str(value) for value in np.unique(label[~known])[:5])
+        raise BadInput(
+            f"label values {strange} in {file}: only {', '.join(map(str, allowed))} are allowed; get the label again"
+        )
+    if not (label != allowed[0]).any():
+        raise BadInput(f"empty label in {file}: get the label again, or leave the case out of the raw folder")
+
+
+def rescale(scan: Scan, scale: float, classes: int) -> Scan:
+    """Shrink a scan by ``scale`` (0 < scale <= 1) along every axis, voxel centres aligned.
+
+    The image (C, *S) is smoothed by a Gaussian of sigma (1/scale - 1)/2 voxels, which removes what the coarse grid
+    cannot carry (the usual choice of scikit-image), then interpolated linearly. The label goes the same way class by
+    class and each voxel takes the class with the largest share, so it stays aligned with the image and, unlike
+    nearest-neighbour sampling, does not depend on which single voxel is hit. The new shape is round(n x scale), the
+    spacing exactly spacing / scale.
+    """
+    if not isinstance(scale, int | float) or not 0 < scale <= 1:
+        raise BadInput(f"scale {scale!r} in the preparation: give a number above 0 and at most 1")
+    if scale == 1:
+        return scan
+    shape = tuple(max(1, round(size * scale)) for size in scan.image.shape[1:])
+
+    def shrink(volume):
+        smooth = ndimage.gaussian_filter(volume.astype(np.float32), (1 / scale - 1) / 2, mode="nearest")
+        step = np.full(len(shape), 1 / scale)
+        return ndimage.affine_transform(smooth, step, 0.5 * step - 0.5, shape, order=1, mode="nearest")
+
+    label = scan.label
+    if label is not None:
+        shares = np.stack([shrink(label == index) for index in range(classes)])
+        label = shares.argmax(axis=0).astype(np.uint8)
+    image = np.stack([shrink(channel) for channel in scan.image])
+    spacing = tuple(size / scale for size in scan.spacing)
+    return dataclasses.replace(scan, image=image, label=label, spacing=spacing)

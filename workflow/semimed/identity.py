@@ -1,0 +1,39 @@
+"""What makes a run: its settings, its method's source, its cases, its split and its warm-up, in one hash.
+
+The hash stands in every checkpoint and in ``run.json``. A checkpoint of another hash is not resumed, and a table cell
+is filled only from a run whose hash equals that of the planned run, so an old number never appears under a new value.
+"""
+
+from pathlib import Path
+
+from .files import digest, file_digest
+from .plan import Run, Study, Warmup
+
+PACKAGE = Path(__file__).parent
+
+
+def identify(spec: str, method_files, cases: str | Path, split: str | Path, warmup: str | None = None) -> str:
+    """Return the hash of a training: its spec (canonical JSON), source files, ``cases.csv``, split and warm-up's hash."""
+    sources = [file_digest(path) for path in sorted(map(Path, method_files), key=lambda path: path.name)]
+    return digest(spec, *sources, file_digest(cases), file_digest(split), warmup or "")
+
+
+def planned_hash(study: Study, job: Run | Warmup) -> str | None:
+    """Return the hash the run (or warm-up) would have if it were trained now, ``None`` while its data is not there."""
+    files = job.arm.entry.files if isinstance(job, Run) else _files(study, job)
+    warmup = getattr(job, "warmup", None)
+    try:
+        before = planned_hash(study, warmup) if warmup else None
+        return identify(job.spec, files, f"{study.data}/cases.csv", study.split(job.fold), before)
+    except FileNotFoundError:
+        return None
+
+
+def _files(study: Study, warmup: Warmup) -> tuple[Path, ...]:
+    return next(arm.entry.files for arm in study.arms.values() if arm.entry.name == warmup.method)
+
+
+def engine_hash() -> str:
+    """Return the hash of the shared engine code (all of the library but the methods), recorded in ``run.json``."""
+    files = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "methods" or path.stem == "base")
+    return digest(*(f"{path.relative_to(PACKAGE)}:{file_digest(path)}" for path in files))

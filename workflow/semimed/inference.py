@@ -1,0 +1,53 @@
+"""From a trained method to class probabilities of whole cases."""
+
+from collections.abc import Callable
+from itertools import product
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import BadInput
+
+
+def window_starts(length: int, patch: int, stride: int) -> list[int]:
+    """Return where windows start along an axis: ceil((length - patch) / stride) + 1 of them, the last one flush."""
+    count = -(-(length - patch) // stride) + 1
+    return [min(index * stride, length - patch) for index in range(count)]
+
+
+@torch.no_grad()
+def sliding_window(predict: Callable[[Tensor], Tensor], image: Tensor, patch, stride, batch: int = 4) -> Tensor:
+    """Return probabilities (K, *S) of an image (C, *S): windows of ``patch`` every ``stride`` voxels, averaged.
+
+    As in the public code the image is padded with zeros symmetrically up to the patch (the floor of the difference
+    first), probabilities are averaged with equal weight, and the padding is cut off again. Windows are predicted in
+    full batches. ``predict`` maps (B, C, *patch) to (B, K, *patch).
+    """
+    if len(stride) != len(patch) or image.ndim != len(patch) + 1:
+        raise BadInput(
+            f"inference: stride {list(stride)} and patch {list(patch)} must both have {image.ndim - 1} entries, as the images have axes"
+        )
+    shape = image.shape[1:]
+    missing = [max(side - axis, 0) for side, axis in zip(patch, shape, strict=True)]
+    before = [m // 2 for m in missing]
+    flat = [side for m, b in zip(reversed(missing), reversed(before), strict=True) for side in (b, m - b)]
+    image = F.pad(image, flat)
+    axes = [window_starts(n, p, s) for n, p, s in zip(image.shape[1:], patch, stride, strict=True)]
+    windows = [tuple(slice(a, a + p) for a, p in zip(start, patch, strict=True)) for start in product(*axes)]
+    total, counts = None, image.new_zeros(image.shape[1:])
+    for first in range(0, len(windows), batch):
+        chunk = windows[first : first + batch]
+        probabilities = predict(torch.stack([image[(slice(None), *window)] for window in chunk])).float()
+        if total is None:
+            total = image.new_zeros((probabilities.shape[1], *image.shape[1:]), dtype=torch.float32)
+        for window, probability in zip(chunk, probabilities, strict=True):
+            total[(slice(None), *window)] += probability
+            counts[window] += 1
+    inside = tuple(slice(b, b + n) for b, n in zip(before, shape, strict=True))
+    return (total / counts)[(slice(None), *inside)]
+
+
+def predict_case(method, image: Tensor, output: str | None, settings: dict, patch) -> Tensor:
+    """Return probabilities (K, *S) of one prepared image (C, *S) by the study's way of inference; the method is in eval mode."""
+    return sliding_window(lambda x: method.predict(x, output), image, patch, settings["stride"], settings["batch"])

@@ -1,0 +1,86 @@
+"""The base of every method: one class, one file, read beside its paper.
+
+A method is an ``nn.Module`` whose ``state_dict`` is the whole of it. Its training step is a generator of losses:
+
+    def step(self, batch, t):
+        student = self.student(batch.view("student"))
+        yield {"supervised": dice_cross_entropy(student[: batch.labelled], batch.label), "consistency": ...}
+        self.teacher.follow(self.student, t)          # runs after the optimiser step
+
+Each yield hands named, weighted terms to the method's own optimiser, or ``"critic", terms`` to an auxiliary one of
+``optimizers()``. The hyper-parameters stand in a frozen dataclass ``Hyperparameters`` with literal defaults beside the
+class, what the warm-up depends on in ``Warmup``; both are read from the source when the workflow is planned.
+"""
+
+import abc
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+
+@dataclass
+class Clock:
+    """Where training stands. ``step`` of ``steps`` in this stage, ``total`` counts the warm-up's steps too."""
+
+    step: int
+    steps: int
+    total: int
+    epoch: int
+    starts_stage: bool
+    starts_epoch: bool
+    diagnostics: dict = field(default_factory=dict)
+
+    def log(self, name: str, value: Tensor) -> None:
+        """Record a detached diagnostic beside the losses; read from the device at the log interval only."""
+        self.diagnostics[name] = value.detach()
+
+
+@dataclass
+class Auxiliary:
+    """An optimiser beside the method's own: its parameters (or groups with a ``factor`` on the rate), kind and schedule."""
+
+    parameters: list
+    optimiser: dict
+    schedule: dict = field(default_factory=lambda: {"name": "constant"})
+
+
+class Method(nn.Module, abc.ABC):
+    """``data`` has the training set's ``facts`` (and, in a training job, its passes); ``build(**options)`` a new backbone."""
+
+    #: name -> kind of view (``augment.VIEWS``), or (kind, "unlabelled") for the unlabelled rows only
+    views: dict = {}
+    #: what can be predicted, the headline first
+    outputs: tuple[str, ...] = ("prediction",)
+
+    def __init__(self, data, build: Callable[..., nn.Module], hyper, warmup=None):
+        super().__init__()
+        self.facts, self.data = data.facts, data
+        self.hyper, self.first = hyper, warmup
+        self.construct(build)
+
+    @abc.abstractmethod
+    def construct(self, build: Callable[..., nn.Module]) -> None:
+        """Make every network, buffer and bank, of final shape."""
+
+    @abc.abstractmethod
+    def step(self, batch, t: Clock) -> Iterator:
+        """Yield the losses of one iteration; one of them is named ``supervised``."""
+
+    @abc.abstractmethod
+    def predict(self, image: Tensor, output: str | None = None) -> Tensor:
+        """Return class probabilities (B, K, *S) for images (B, C, *S); the headline output by default.
+
+        Called in eval mode and without gradients. Methods with a first stage also define ``warmup_step(batch, t)``.
+        """
+
+    def optimizers(self) -> dict[str, Auxiliary]:
+        """Return auxiliary optimisers by name; every other trainable parameter belongs to the method's own."""
+        return {}
+
+
+def settings(kind: type[Method], name: str, values: dict | None):
+    """Return the method's ``Hyperparameters`` or ``Warmup`` with ``values`` over its defaults; ``None`` if it has none."""
+    cls = getattr(sys.modules[kind.__module__], name, None)
+    return None if cls is None else cls(**(values or {}))

@@ -1,0 +1,88 @@
+"""What a backbone is, and how it is built."""
+
+import functools
+import importlib
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import BadInput
+
+
+def mixed_precision(forward):
+    """Run a module's ``forward`` under bf16 autocast on a GPU and return float32.
+
+    Losses and similarities stay float32 and no cast weight survives an optimiser step, because autocast is entered
+    here and nowhere else. A part called from inside a whole network shares the network's autocast.
+    """
+
+    @functools.wraps(forward)
+    def wrapped(self, *inputs):
+        device = next(self.parameters()).device.type
+        if device != "cuda" or not self.bf16 or torch.is_autocast_enabled(device):
+            return forward(self, *inputs)
+        with torch.autocast(device, dtype=torch.bfloat16):
+            outputs = forward(self, *inputs)
+        return tuple(value.float() for value in outputs) if isinstance(outputs, tuple) else outputs.float()
+
+    return wrapped
+
+
+class Part(nn.Module):
+    """An encoder, decoder or head: callable on its own, in bf16 inside and float32 outside (on a GPU)."""
+
+    bf16 = True
+
+
+class Backbone(nn.Module):
+    """The network a method is built around.
+
+    ``encoder(image)`` gives a tuple of features, fine to coarse; ``decoder(features)`` the last feature;
+    ``head(feature)`` logits. ``channels`` are the encoder's feature channels. Methods build further decoders with
+    ``make_decoder(kind)`` and further heads on ``decoder.channels``.
+    """
+
+    bf16 = True
+    divisor = 1  # every spatial extent must be a multiple of it
+    alternative: dict = {}  # options of a second network that is built otherwise (co-training wants two views)
+
+    @mixed_precision
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits (B, K, *S) for images (B, C, *S)."""
+        return self.head(self.decoder(self.encoder(image)))
+
+    @mixed_precision
+    def forward_with_feature(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and the encoder's coarsest feature."""
+        features = self.encoder(image)
+        return self.head(self.decoder(features)), features[-1]
+
+    def set_precision(self, precision: str) -> None:
+        """Choose ``bf16`` or ``fp32`` for the inside of every part (a GPU matter; the CPU computes in float32)."""
+        for module in self.modules():
+            if isinstance(module, (Backbone, Part)):
+                module.bf16 = precision == "bf16"
+
+
+def build_backbone(name: str, channels: int, classes: int, precision: str = "bf16", alternative=False, **options) -> Backbone:
+    """Return a freshly initialised backbone ``name`` for images of ``channels`` channels and ``classes`` classes.
+
+    ``alternative`` builds it with the backbone's alternative options: another decoder for a second network.
+    """
+    kind = backbone_class(name)
+    network = kind(channels, classes, **{**options, **(kind.alternative if alternative else {})})
+    network.set_precision(precision)
+    return network
+
+
+def backbone_class(name: str) -> type[Backbone]:
+    """Return the class of the backbone in ``nets/<name>.py``."""
+    module = importlib.import_module(f"{__package__}.{name}")
+    return next(v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Backbone) and v is not Backbone)
+
+
+def check_patch(patch, divisor: int) -> None:
+    """Raise ``BadInput`` unless every side of the patch can be halved as often as the network needs."""
+    if any(side % divisor for side in patch):
+        sides = "x".join(map(str, patch))
+        raise BadInput(f"recipe: patch {sides}: every side must be a multiple of {divisor} for this backbone; change the patch")

@@ -1,0 +1,86 @@
+"""One training step: exhaust the method's generator of losses, one optimiser step per yield."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .methods.base import Auxiliary, Method
+from .ramps import learning_rate
+
+OPTIMISERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+MAIN = "main"
+
+
+@dataclass
+class Optimiser:
+    """An optimiser with its schedule; group rates are base x factor x schedule(step)."""
+
+    optimiser: torch.optim.Optimizer
+    base: float
+    schedule: dict
+    parameters: list[nn.Parameter]
+
+    def set_rate(self, step: int, steps: int) -> float:
+        rate = learning_rate(self.schedule, self.base, step, steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["factor"]
+        return rate
+
+
+def build_optimisers(method: Method, recipe: dict) -> dict[str, Optimiser]:
+    """Return the method's own optimiser (``main``, from the recipe) and its auxiliary ones, by name.
+
+    Raises ``ValueError`` when a parameter belongs to two of them.
+    """
+    declared = method.optimizers()
+    taken: set[int] = set()
+    built = {}
+    for name, auxiliary in declared.items():
+        built[name] = _build(auxiliary)
+        ids = {id(parameter) for parameter in built[name].parameters}
+        if taken & ids:
+            raise ValueError(f"{type(method).__name__}.optimizers(): '{name}' shares parameters with another optimiser")
+        taken |= ids
+    rest = [p for p in method.parameters() if p.requires_grad and id(p) not in taken]
+    return {MAIN: _build(Auxiliary(rest, recipe["optimiser"], recipe["schedule"])), **built}
+
+
+def _build(auxiliary: Auxiliary) -> Optimiser:
+    options = {key: value for key, value in auxiliary.optimiser.items() if key != "name"}
+    groups = [g if isinstance(g, dict) else {"params": [g]} for g in auxiliary.parameters]
+    plain = [g["params"][0] for g in groups if set(g) == {"params"} and len(list(g["params"])) == 1]
+    named = [{"factor": 1.0, **g} for g in groups if "factor" in g]
+    groups = ([{"params": plain, "factor": 1.0}] if plain else []) + named
+    optimiser = OPTIMISERS[auxiliary.optimiser["name"]](groups, **options)
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    return Optimiser(optimiser, options["lr"], auxiliary.schedule, parameters)
+
+
+def run_step(losses: Iterator, optimisers: dict[str, Optimiser], clip: float | None = None) -> dict[str, torch.Tensor]:
+    """Exhaust one generator of losses; return every term, detached, by name (``critic/...`` for an auxiliary optimiser).
+
+    At each yield the terms are summed, gradients cleared, the sum is differentiated with respect to that optimiser's
+    parameters alone, and that optimiser steps. Nothing holds the graph when the generator goes on.
+    """
+    recorded = {}
+    item = next(losses, None)
+    while item is not None:
+        name, terms = item if isinstance(item, tuple) else (MAIN, item)
+        prefix = "" if name == MAIN else f"{name}/"
+        recorded |= {prefix + key: _detached(value) for key, value in terms.items()}
+        optimiser = optimisers[name]
+        loss = sum(terms.values())
+        optimiser.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss, inputs=optimiser.parameters)
+        if clip is not None:
+            nn.utils.clip_grad_norm_(optimiser.parameters, clip)
+        optimiser.optimiser.step()
+        del item, terms, loss
+        item = next(losses, None)
+    return recorded
+
+
+def _detached(value) -> torch.Tensor:
+    return value.detach() if isinstance(value, torch.Tensor) else torch.tensor(float(value))

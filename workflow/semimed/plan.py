@@ -1,0 +1,284 @@
+"""The plan: studies, arms, runs and warm-ups, and the path of everything they make.
+
+Built once from the configuration, without torch and without touching data, in milliseconds for thousands of runs.
+
+    plan = Plan(config)                       # config: the checked contents of config/config.yaml
+    for run in plan.studies["cml-la"].runs:   # run = arm x budget x fold x seed
+        run.folder, run.spec, run.warmup
+"""
+
+import csv
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from . import config as configuration
+from . import registry
+from .errors import BadInput, nearest
+from .files import canonical, digest
+
+
+def budget_name(budget: int | str) -> str:
+    """Return a budget as it stands in paths: ``8`` stays, ``5%`` becomes ``5pct``."""
+    return str(budget).replace("%", "pct")
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """A first stage that arms of a study share: the same settings give the same key, folder and weights."""
+
+    study: str
+    method: str
+    settings: dict
+    budget: int | str
+    fold: int
+    seed: int
+    results: str
+
+    @cached_property
+    def spec(self) -> str:
+        return canonical({**self.settings, "budget": self.budget, "fold": self.fold, "seed": self.seed})
+
+    @cached_property
+    def key(self) -> str:
+        return f"{self.method}-{digest(canonical(self.settings))[:8]}"
+
+    @property
+    def folder(self) -> str:
+        return f"{self.results}/warmups/{self.study}/{self.key}/{budget_name(self.budget)}/fold{self.fold}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: an arm at a budget, on a fold, from a seed. ``spec`` is all that decides its weights but data and code."""
+
+    study: str
+    arm: "Arm"
+    budget: int | str
+    fold: int
+    seed: int
+    results: str
+
+    @cached_property
+    def settings(self) -> dict:
+        return {**self.arm.settings, "budget": self.budget, "fold": self.fold, "seed": self.seed}
+
+    @cached_property
+    def spec(self) -> str:
+        return canonical(self.settings)
+
+    @cached_property
+    def warmup(self) -> Warmup | None:
+        if self.arm.warmup_settings is None:
+            return None
+        where = (self.arm.entry.name, self.arm.warmup_settings, self.budget, self.fold, self.seed, self.results)
+        return Warmup(self.study, *where)
+
+    @property
+    def folder(self) -> str:
+        return f"{self.results}/runs/{self.study}/{self.arm.name}/{budget_name(self.budget)}/fold{self.fold}-seed{self.seed}"
+
+    @property
+    def kept(self) -> list[int]:
+        """Steps at which weights are kept for curves, evenly spaced, the last step included."""
+        recipe = self.arm.settings["recipe"]
+        steps, points = recipe["steps"], recipe["keep"]
+        return sorted({max(1, round(steps * k / points)) for k in range(1, points + 1)})
+
+    def metrics(self, checkpoint: str, output: str | None = None, subset: str = "test") -> str:
+        return f"{self.folder}/metrics/{checkpoint}-{output or self.arm.outputs[0]}-{subset}.csv"
+
+    def predictions(self, checkpoint: str, output: str | None = None, subset: str = "test") -> str:
+        return f"{self.folder}/predictions/{checkpoint}-{output or self.arm.outputs[0]}-{subset}.npz"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row of a study, fully resolved: defaults of the method, the study's recipe, the arm's overrides."""
+
+    name: str
+    label: str
+    entry: registry.Entry
+    budgets: tuple
+    settings: dict
+    warmup_settings: dict | None
+    reinterpretation: bool
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return self.entry.outputs
+
+
+@dataclass(frozen=True)
+class Study:
+    """One published table: a data set under one protocol with a list of arms."""
+
+    name: str
+    document: dict
+    dataset: dict
+    arms: dict[str, Arm]
+    runs: tuple[Run, ...]
+    folds: tuple[int, ...]
+    results: str
+    has_validation: bool = field(default=False)
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The headline is the last checkpoint; where validation cases exist the one they select is a second column."""
+        return ("last", "best") if self.has_validation else ("last",)
+
+    @property
+    def data(self) -> str:
+        return f"{self.results}/data/{self.document['dataset']}/{self.document['preparation']}"
+
+    def split(self, fold: int) -> str:
+        return f"{self.results}/splits/{self.name}/fold{fold}.csv"
+
+    def select(self, arms=None, budget=None) -> list[Run]:
+        """Return the study's runs of some arms (all by default) at one budget (all by default)."""
+        return [r for r in self.runs if (arms is None or r.arm.name in arms) and (budget is None or r.budget == budget)]
+
+
+class Plan:
+    """Everything a configuration asks for. Raises ``BadInput`` with the file and the key at the first mistake."""
+
+    def __init__(self, config: dict, where: str = "config/config.yaml", root: Path = configuration.ROOT):
+        self.root = Path(root)
+        self.config = configuration.checked(config, "config", where)
+        self.results = self.config["results"].rstrip("/")
+        self.studies = {name: self._study(name) for name in self.config["studies"]}
+        self.runs = {run.folder: run for study in self.studies.values() for run in study.runs}
+        self.warmups = {run.warmup.folder: run.warmup for run in self.runs.values() if run.warmup}
+
+    def study(self, name: str) -> Study:
+        if name not in self.studies:
+            raise BadInput(f"study '{name}' is not in `studies:` of the configuration{nearest(name, self.studies)}")
+        return self.studies[name]
+
+    @cached_property
+    def datasets(self) -> dict[str, dict]:
+        return {study.document["dataset"]: study.dataset for study in self.studies.values()}
+
+    def _study(self, name: str) -> Study:
+        path = self.root / "config" / "studies" / f"{name}.yaml"
+        where = str(path.relative_to(self.root))
+        document = configuration.checked(configuration.load_yaml(path), "study", where)
+        dataset = self._dataset(document, where)
+        folds, has_validation = self._folds(document, where)
+        arms = {key: self._arm(key, arm, document, dataset, has_validation, where) for key, arm in document["arms"].items()}
+        if document["own"] not in arms:
+            raise BadInput(f"{where}: own: no arm '{document['own']}'{nearest(document['own'], arms)}")
+        _check_tables(document, arms, where)
+        _check_figures(document, arms, where)
+        runs = tuple(
+            Run(name, arm, budget, fold, seed, self.results)
+            for arm in arms.values()
+            for budget in arm.budgets
+            for fold in folds
+            for seed in self.config["seeds"]
+        )
+        return Study(name, document, dataset, arms, runs, folds, self.results, has_validation)
+
+    def _dataset(self, document: dict, where: str) -> dict:
+        name = document["dataset"]
+        path = self.root / "config" / "datasets" / f"{name}.yaml"
+        dataset = configuration.checked(configuration.load_yaml(path), "dataset", str(path.relative_to(self.root)))
+        if document["preparation"] not in dataset["preparations"]:
+            hint = nearest(document["preparation"], dataset["preparations"])
+            raise BadInput(f"{where}: preparation: '{document['preparation']}' is not known for data set {name}{hint}")
+        if name not in self.config["raw"]:
+            raise BadInput(f"no raw folder for data set '{name}'; add a line to `raw:`, e.g. `{name}: resources/raw/{name}`")
+        return dataset
+
+    def _folds(self, document: dict, where: str) -> tuple[tuple[int, ...], bool]:
+        split = document["split"]
+        if split["source"] == "official":
+            listed = self.root / split.get("file", "")
+            if not listed.is_file():
+                raise BadInput(f"{where}: split.file: no file '{split.get('file', '')}'; name a list of resources/splits/")
+            with listed.open() as handle:
+                has_validation = any(row["subset"] == "validation" for row in csv.DictReader(handle))
+            count = 1
+        else:
+            count, has_validation = split.get("folds", 5), split.get("validation", 0.1) > 0
+        wanted = self.config["folds"]
+        folds = tuple(range(count)) if wanted == "all" else tuple(fold for fold in wanted if fold < count)
+        if not folds:
+            raise BadInput(f"folds: {wanted} names no fold of {where}, which has {count} (counted from 0)")
+        return folds, has_validation
+
+    def _arm(self, name: str, arm: dict, document: dict, dataset: dict, has_validation: bool, where: str) -> Arm:
+        at = f"{where}: arms.{name}"
+        try:
+            entry = registry.method(arm["method"])
+            given = configuration.merge(document["backbone"], arm.get("backbone", {}))
+            options = registry.backbone_options(given["name"])
+        except BadInput as error:
+            raise BadInput(f"{at}: {error}") from error
+        network = {k: v for k, v in given.items() if k != "name"}
+        backbone = {"name": given["name"], **registry.resolved(network, options, f"{at}: backbone")}
+        preparation = dataset["preparations"][document["preparation"]]
+        data = {
+            "dataset": document["dataset"],
+            "preparation": {"name": document["preparation"], **preparation},
+            "split": document["split"],
+            "backbone": backbone,
+            "method": entry.name,
+        }
+        recipe = configuration.merge(document["recipe"], arm.get("recipe", {}))
+        first = recipe.pop("warmup", {})
+        _check_recipe(recipe, at)
+        settings = {
+            **data,
+            "hyperparameters": registry.resolved(
+                arm.get("hyperparameters", {}), entry.hyperparameters, f"{at}: hyperparameters"
+            ),
+            "recipe": recipe,
+            "validation": document["inference"] if has_validation else None,
+        }
+        warmup = self._warmup(entry, arm, recipe, first, at)
+        if warmup is not None:
+            settings["warmup"] = warmup["warmup"]
+            settings["warmup_steps"] = warmup["recipe"]["steps"]
+            warmup = {**data, **warmup, "validation": settings["validation"]}
+        budgets = tuple(arm.get("budgets", document["budgets"]))
+        return Arm(name, arm.get("label", name), entry, budgets, settings, warmup, arm["reinterpretation"])
+
+    def _warmup(self, entry: registry.Entry, arm: dict, recipe: dict, first: dict, at: str) -> dict | None:
+        if entry.warmup is None:
+            if "warmup" in arm:
+                raise BadInput(f"{at}: warmup: method {entry.name} has no warm-up; remove the key")
+            return None
+        chosen = registry.resolved(arm.get("warmup", {}), entry.warmup, f"{at}: warmup")
+        if not first.get("steps"):
+            return None
+        return {"warmup": chosen, "recipe": {**configuration.merge(recipe, first), "keep": 0}}
+
+
+def _check_recipe(recipe: dict, at: str) -> None:
+    for key in ("steps", "labelled", "unlabelled", "patch", "optimiser", "schedule"):
+        if key not in recipe:
+            raise BadInput(f"{at}: recipe: '{key}' is missing; set it in the study's recipe")
+
+
+def _check_tables(document: dict, arms: dict, where: str) -> None:
+    for name, table in document["tables"].items():
+        for arm in table["rows"]:
+            if arm not in arms:
+                raise BadInput(f"{where}: tables.{name}: no arm '{arm}'{nearest(arm, arms)}")
+
+
+def _check_figures(document: dict, arms: dict, where: str) -> None:
+    for name, figure in document["figures"].items():
+        wanted = list(figure.get("arms", []))
+        wanted += [arm for series in figure.get("series", {}).values() for arm in series.values()]
+        for arm in wanted:
+            if arm not in arms:
+                raise BadInput(f"{where}: figures.{name}: no arm '{arm}'{nearest(arm, arms)}")
+            if figure["kind"] == "curves" and not arms[arm].settings["recipe"]["keep"]:
+                raise BadInput(f"{where}: figures.{name}: arm '{arm}' keeps no checkpoints; set recipe.keep of that arm")
+            if figure.get("budget") is not None and figure["budget"] not in arms[arm].budgets:
+                raise BadInput(f"{where}: figures.{name}: arm '{arm}' has no budget {figure['budget']}")
+        if figure["metric"] not in document["metrics"]:
+            hint = nearest(figure["metric"], document["metrics"])
+            raise BadInput(f"{where}: figures.{name}: metric '{figure['metric']}' is not in metrics{hint}")

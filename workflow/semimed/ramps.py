@@ -1,0 +1,40 @@
+"""Schedules: ramps of loss weights, learning rates, and the teacher's momentum. All are functions of the step."""
+
+import math
+
+
+def gaussian(step: float, length: float) -> float:
+    """Return the Gaussian ramp-up exp(-5 (1 - step/length)^2), 1 from ``length`` on (Laine and Aila 2017).
+
+    It starts at 0.0067, not at 0.
+    """
+    if length == 0:
+        return 1.0
+    return math.exp(-5.0 * (1.0 - min(max(step, 0.0), length) / length) ** 2)
+
+
+def staircase(step: int, steps: int, levels: int) -> float:
+    """Return the Gaussian ramp-up over ``steps`` in ``levels`` stairs.
+
+    The public code of UA-MT and its descendants raises the weight every 150 steps: gaussian(step // 150, 40) over 6,000
+    steps is ``staircase(step, 6000, 40)``. Stating the ramp by its length keeps its shape in shorter trainings.
+    """
+    return gaussian(step * levels // steps, levels)
+
+
+def ema_momentum(step: int, limit: float) -> float:
+    """Return the teacher's momentum min(1 - 1/(step + 1), limit): 0 at the first step, so the teacher copies the student."""
+    return min(1.0 - 1.0 / (step + 1), limit)
+
+
+def learning_rate(schedule: dict, base: float, step: int, steps: int) -> float:
+    """Return the learning rate at ``step`` of ``steps``.
+
+    ``poly``: base (1 - step/steps)^power; ``step``: base factor^(step // every); ``constant``: base.
+    """
+    name = schedule["name"]
+    if name == "poly":
+        return base * (1.0 - step / steps) ** schedule.get("power", 0.9)
+    if name == "step":
+        return base * schedule.get("factor", 0.1) ** (step // schedule["every"])
+    return base

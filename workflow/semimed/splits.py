@@ -1,0 +1,215 @@
+"""Who is trained on, who validates, who tests, and whose labels a budget keeps."""
+
+import csv
+import logging
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from .errors import BadInput, nearest
+from .files import atomic
+
+SUBSETS = ("train", "validation", "test")
+COLUMNS = ("case", "group", "subset", "rank")
+OPTIONS = {
+    "official": {"source", "version", "unit", "file"},
+    "random": {"source", "version", "unit", "folds", "seed", *SUBSETS},
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case of a split; ``rank`` is the order of its unit (case or group) inside the subset, from 0."""
+
+    case: str
+    group: str
+    subset: str
+    rank: int
+
+
+def make_split(cases: list, options: dict, fold: int = 0) -> list[Row]:
+    """Return the rows of one fold, subset by subset in rank order.
+
+    ``cases`` have ``case``, ``group`` and ``counts`` (voxels or images per class). ``options`` is either
+    ``{source: official, file: <csv of case,subset>}``, which keeps the order of the list as rank, or
+    ``{source: random, folds, seed, train, validation, test}``, which draws by group, so that no group is split, and
+    gives the folds disjoint test sets. ``unit`` (case, the default, or group) is what ranks count and budgets keep;
+    ``version`` is raised by hand and not read.
+    Raises ``BadInput`` for lists and options that contradict themselves or the prepared cases.
+    """
+    source, unit = options.get("source"), options.get("unit", "case")
+    if source not in OPTIONS:
+        raise BadInput(f"unknown source '{source}' in the split options{nearest(source, OPTIONS)}")
+    for key in options:
+        if key not in OPTIONS[source]:
+            raise BadInput(f"unknown key '{key}' in the {source} split options{nearest(key, OPTIONS[source])}")
+    missing = OPTIONS[source] - set(options) - {"version", "unit"}
+    if missing:
+        raise BadInput(f"no {', '.join(sorted(missing))} in the {source} split options: add it")
+    if unit not in ("case", "group"):
+        raise BadInput(f"unknown unit '{unit}' in the split options: give case or group")
+    chosen = _official(cases, options["file"], fold) if source == "official" else _random(cases, options, fold)
+    rows = []
+    for subset in SUBSETS:
+        ranks: dict[str, int] = {}
+        for case in chosen[subset]:
+            rank = ranks.setdefault(case.case if unit == "case" else case.group, len(ranks))
+            rows.append(Row(case.case, case.group, subset, rank))
+    return rows
+
+
+def write_split(path: str | Path, rows: list[Row]) -> None:
+    """Write the rows as CSV (case, group, subset, rank), atomically."""
+    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows((row.case, row.group, row.subset, row.rank) for row in rows)
+
+
+def read_split(path: str | Path) -> list[Row]:
+    """Read what ``write_split`` wrote; raises ``BadInput`` where the file is missing, foreign or damaged."""
+    rows = []
+    for record in _read(path, COLUMNS, "delete it so that it is written again"):
+        if record["subset"] not in SUBSETS or not (record["rank"] or "").isdigit():
+            raise BadInput(f"damaged line for case {record['case']} in {path}: delete it so that it is written again")
+        rows.append(Row(record["case"], record["group"], record["subset"], int(record["rank"])))
+    return rows
+
+
+def labelled(rows: list[Row], budget: int | str) -> list[str]:
+    """Return the ids of the training cases that keep their label, in rank order; a smaller budget gives a prefix."""
+    train = sorted((row for row in rows if row.subset == "train"), key=lambda row: row.rank)
+    count = budget_count(budget, len({row.rank for row in train}))
+    return [row.case for row in train if row.rank < count]
+
+
+def budget_count(budget: int | str, units: int) -> int:
+    """Return how many of ``units`` training units keep their label.
+
+    A number (``8``) is taken as it is; a share (``"5%"``, or ``"5pct"`` as in paths) is floor(share x units), at least
+    1. Raises ``BadInput`` naming the budget and the number of units for anything else.
+    """
+    match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)(?:%|pct)", str(budget).strip())
+    if match is None:
+        raise BadInput(f"budget '{budget}' for {units} training units: give a whole number such as 8 or a share such as 5%")
+    # exact arithmetic: a share of 7 % of 100 units must not come out as 6
+    count = Fraction(match[1]) if match[1] else Fraction(match[2]) / 100 * units
+    if count <= 0 or count > units:
+        raise BadInput(f"budget '{budget}' for {units} training units: give 1 to {units}, or a share above 0% and up to 100%")
+    return max(1, int(count))
+
+
+def _official(cases: list, file: str | Path, fold: int) -> dict[str, list]:
+    """Return the cases of each subset in the order of the list; prepared cases that no list names are left out."""
+    if fold != 0:
+        raise BadInput(f"fold {fold} of the official list {file}: it has the one fold 0; set the study's folds to 1")
+    prepared = {case.case: case for case in cases}
+    subset_of: dict[str, str] = {}
+    subset_of_group: dict[str, str] = {}
+    chosen: dict[str, list] = {subset: [] for subset in SUBSETS}
+    for record in _read(file, ("case", "subset"), "restore it from the repository"):
+        name, subset = record["case"], record["subset"]
+        if subset not in SUBSETS:
+            raise BadInput(f"unknown subset '{subset}' of id {name} in {file}{nearest(subset, SUBSETS)}")
+        if name in subset_of:
+            both = "twice in" if subset_of[name] == subset else f"in both {subset_of[name]} and {subset} of"
+            raise BadInput(f"id {name} stands {both} {file}: remove one of the two lines")
+        if name not in prepared:
+            raise BadInput(
+                f"id {name} of {file} has no prepared case: add it to the raw folder and run acquire and prepare again"
+            )
+        case = prepared[name]
+        if subset_of_group.setdefault(case.group, subset) != subset:
+            raise BadInput(f"group {case.group} is split over two subsets in {file}: keep all its cases in one")
+        subset_of[name] = subset
+        chosen[subset].append(case)
+    for subset in ("train", "test"):
+        if not chosen[subset]:
+            raise BadInput(f"no {subset} case in {file}: add the ids of that subset")
+    left_out = len(cases) - len(subset_of)
+    if left_out:
+        logging.getLogger(__name__).info("%d of %d prepared cases are in no list of %s: left out", left_out, len(cases), file)
+    return chosen
+
+
+def _random(cases: list, options: dict, fold: int) -> dict[str, list]:
+    """Return the cases of each subset in drawn order.
+
+    All groups are put on a circle in a random order that spreads every stratum evenly; fold k tests on the k-th arc,
+    validates on the next and trains on the rest. So each arc, and the head of each training set, holds about its share
+    of every stratum, and the test arcs of the folds never overlap.
+    """
+    shares, folds = _shares(options), options["folds"]
+    if isinstance(folds, bool) or not isinstance(folds, int) or folds < 1 or folds * shares["test"] > 1:
+        raise BadInput(
+            f"folds {folds!r} with test {options['test']} in the split options: test sets of that size would overlap"
+        )
+    if not 0 <= fold < folds:
+        raise BadInput(f"fold {fold} of {folds} in the split options: give 0 to {folds - 1}")
+    members = defaultdict(list)
+    for case in sorted(cases, key=lambda case: case.case):
+        members[case.group].append(case)
+    circle = _spread(members, options["seed"])
+    start, stop = (_nearest_whole(k * shares["test"] * len(circle)) for k in (fold, fold + 1))
+    turned = circle[start:] + circle[:start]
+    tests, validations = stop - start, _nearest_whole(shares["validation"] * len(circle))
+    parts = {
+        "test": turned[:tests],
+        "validation": turned[tests : tests + validations],
+        "train": turned[tests + validations :],
+    }
+    for subset, groups in parts.items():
+        if not groups and shares[subset] > 0:
+            raise BadInput(f"no group left for {subset} among {len(circle)}: raise its share in the split options or add cases")
+    return {subset: [case for group in groups for case in members[group]] for subset, groups in parts.items()}
+
+
+def _shares(options: dict) -> dict[str, Fraction]:
+    """Return the three shares as exact fractions of one."""
+    values = [options[subset] for subset in SUBSETS]
+    text = ", ".join(str(value) for value in values)
+    try:
+        shares = dict(zip(SUBSETS, (Fraction(str(value)) for value in values), strict=True))
+    except ValueError as error:
+        raise BadInput(f"train, validation, test {text} in the split options: give three numbers") from error
+    if sum(shares.values()) != 1 or min(shares.values()) < 0 or not shares["train"] or not shares["test"]:
+        raise BadInput(f"train, validation, test {text} in the split options: they must add up to 1, train and test above 0")
+    return shares
+
+
+def _nearest_whole(value: Fraction) -> int:
+    return int(value + Fraction(1, 2))
+
+
+def _spread(members: dict[str, list], seed: int) -> list[str]:
+    """Return the groups in a random order in which every stratum (the set of classes present) is spread evenly."""
+    rng = np.random.default_rng(seed)
+    strata = defaultdict(list)
+    for group in sorted(members):
+        present = {index for case in members[group] for index, count in enumerate(case.counts) if count}
+        strata[tuple(sorted(present))].append(group)
+    placed = []
+    for stratum in sorted(strata):
+        first = rng.uniform()
+        for place, index in enumerate(rng.permutation(len(strata[stratum]))):
+            placed.append(((place + first) / len(strata[stratum]), strata[stratum][index]))
+    return [group for _, group in sorted(placed)]
+
+
+def _read(path: str | Path, columns: tuple[str, ...], mend: str) -> list[dict]:
+    try:
+        with open(path, newline="", encoding="utf-8") as handle:
+            reader = csv.DictReader(handle)
+            found = tuple(reader.fieldnames or ())
+            records = list(reader)
+    except FileNotFoundError as error:
+        raise BadInput(f"no split list {path}: {mend}") from error
+    except (OSError, ValueError, csv.Error) as error:
+        raise BadInput(f"unreadable split list {path} ({error}): {mend}") from error
+    if found != columns or not records or any(None in record or None in record.values() for record in records):
+        raise BadInput(f"columns {', '.join(found)} or lines cut short in {path}: {', '.join(columns)} are expected; {mend}")
+    return records
