@@ -6,6 +6,7 @@ is filled only from a run whose hash equals that of the planned run, so an old n
 
 from pathlib import Path
 
+from .config import ROOT
 from .files import digest, file_digest
 from .plan import Run, Study, Warmup
 
@@ -20,7 +21,7 @@ def identify(spec: str, method_files, cases: str | Path, split: str | Path, warm
 
 def planned_hash(study: Study, job: Run | Warmup) -> str | None:
     """Return the hash the run (or warm-up) would have if it were trained now, ``None`` while its data is not there."""
-    files = job.arm.entry.files if isinstance(job, Run) else _files(study, job)
+    files = job.arm.entry.files if isinstance(job, Run) else job.files
     warmup = getattr(job, "warmup", None)
     try:
         before = planned_hash(study, warmup) if warmup else None
@@ -29,8 +30,9 @@ def planned_hash(study: Study, job: Run | Warmup) -> str | None:
         return None
 
 
-def _files(study: Study, warmup: Warmup) -> tuple[Path, ...]:
-    return next(arm.entry.files for arm in study.arms.values() if arm.entry.name == warmup.method)
+def relative_sources(files) -> list[str]:
+    """Return source files relative to the repository, as they stand as inputs of the workflow's rules."""
+    return [str(Path(path).relative_to(ROOT)) for path in files]
 
 
 def engine_hash() -> str:

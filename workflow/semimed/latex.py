@@ -85,7 +85,7 @@ def _float(table: Table) -> str:
     layout = "".join("l" if column.left else "r" for column in table.columns)
     lines = [
         r"\begin{table*}[!htbp]",
-        r"\centering\footnotesize\setlength{\tabcolsep}{3.5pt}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}\renewcommand{\arraystretch}{1.2}",
         rf"\caption{{{escape(table.title)}}}\label{{tab:{table.name}}}",
         rf"\begin{{tabular}}{{@{{}}{layout}@{{}}}}",
         r"\toprule",

@@ -34,6 +34,7 @@ class Warmup:
     fold: int
     seed: int
     results: str
+    files: tuple[Path, ...]
 
     @cached_property
     def spec(self) -> str:
@@ -71,8 +72,8 @@ class Run:
     def warmup(self) -> Warmup | None:
         if self.arm.warmup_settings is None:
             return None
-        where = (self.arm.entry.name, self.arm.warmup_settings, self.budget, self.fold, self.seed, self.results)
-        return Warmup(self.study, *where)
+        entry, where = self.arm.entry, (self.budget, self.fold, self.seed, self.results)
+        return Warmup(self.study, entry.name, self.arm.warmup_settings, *where, entry.files)
 
     @property
     def folder(self) -> str:
@@ -134,6 +135,31 @@ class Study:
     def split(self, fold: int) -> str:
         return f"{self.results}/splits/{self.name}/fold{fold}.csv"
 
+    @property
+    def table_content(self) -> dict:
+        """Return what of the study's file decides its table, beside the runs: titles, labels, rows, published names."""
+        keys = ("title", "tables", "metrics", "own", "published")
+        labels = {name: [arm.label, arm.reinterpretation] for name, arm in self.arms.items()}
+        return {"labels": labels, **{key: self.document.get(key) for key in keys}}
+
+    def table_inputs(self) -> list[str]:
+        """Return the files a table is made from: record and metrics of every run that stands in it."""
+        shown = {arm for table in self.document["tables"].values() for arm in table["rows"]}
+        runs = self.select(shown)
+        return [f for run in runs for f in (f"{run.folder}/run.json", *map(run.metrics, self.checkpoints))]
+
+    def figure_inputs(self, name: str) -> list[str]:
+        """Return the files a figure is made from."""
+        figure = self.document["figures"][name]
+        arms = {*figure.get("arms", []), *(arm for series in figure.get("series", {}).values() for arm in series.values())}
+        files = []
+        for run in self.select(arms, figure["budget"]):
+            files.append(f"{run.folder}/run.json")
+            files.append(f"{run.folder}/curve.csv" if figure["kind"] == "curves" else run.metrics("last"))
+            if figure["kind"] == "overlays":
+                files.append(run.predictions("last"))
+        return [*files, f"{self.data}/cases.csv"] if figure["kind"] == "overlays" else files
+
     def select(self, arms=None, budget=None) -> list[Run]:
         """Return the study's runs of some arms (all by default) at one budget (all by default)."""
         return [r for r in self.runs if (arms is None or r.arm.name in arms) and (budget is None or r.budget == budget)]
@@ -149,6 +175,10 @@ class Plan:
         self.studies = {name: self._study(name) for name in self.config["studies"]}
         self.runs = {run.folder: run for study in self.studies.values() for run in study.runs}
         self.warmups = {run.warmup.folder: run.warmup for run in self.runs.values() if run.warmup}
+
+    def first_run_of(self, warmup: Warmup) -> Run:
+        """Return the first of the runs that share a warm-up."""
+        return next(run for run in self.runs.values() if run.warmup and run.warmup.folder == warmup.folder)
 
     def study(self, name: str) -> Study:
         if name not in self.studies:
@@ -236,23 +266,23 @@ class Plan:
             "recipe": recipe,
             "validation": document["inference"] if has_validation else None,
         }
-        warmup = self._warmup(entry, arm, recipe, first, at)
+        warmup = _warmup(entry, arm, recipe, first, at)
+        if entry.warmup is not None:
+            settings["warmup"] = registry.resolved(arm.get("warmup", {}), entry.warmup, f"{at}: warmup")
+            settings["warmup_steps"] = warmup["recipe"]["steps"] if warmup else 0
         if warmup is not None:
-            settings["warmup"] = warmup["warmup"]
-            settings["warmup_steps"] = warmup["recipe"]["steps"]
-            warmup = {**data, **warmup, "validation": settings["validation"]}
+            warmup = {**data, **warmup, "warmup": settings["warmup"], "validation": settings["validation"]}
         budgets = tuple(arm.get("budgets", document["budgets"]))
         return Arm(name, arm.get("label", name), entry, budgets, settings, warmup, arm["reinterpretation"])
 
-    def _warmup(self, entry: registry.Entry, arm: dict, recipe: dict, first: dict, at: str) -> dict | None:
-        if entry.warmup is None:
-            if "warmup" in arm:
-                raise BadInput(f"{at}: warmup: method {entry.name} has no warm-up; remove the key")
-            return None
-        chosen = registry.resolved(arm.get("warmup", {}), entry.warmup, f"{at}: warmup")
-        if not first.get("steps"):
-            return None
-        return {"warmup": chosen, "recipe": {**configuration.merge(recipe, first), "keep": 0}}
+
+def _warmup(entry: registry.Entry, arm: dict, recipe: dict, first: dict, at: str) -> dict | None:
+    """Return the warm-up stage's recipe, ``None`` for a method without one or a recipe without steps for it."""
+    if entry.warmup is None and "warmup" in arm:
+        raise BadInput(f"{at}: warmup: method {entry.name} has no warm-up; remove the key")
+    if entry.warmup is None or not first.get("steps"):
+        return None
+    return {"recipe": {**configuration.merge(recipe, first), "keep": 0}}
 
 
 def _check_recipe(recipe: dict, at: str) -> None:

@@ -15,15 +15,18 @@ from .files import atomic, canonical, digest, writable
 from .store import COLUMNS
 
 
-def prepare(dataset: DataSet, source: Path, options: dict, out: Path, workers: int = 1, progress: bool = False) -> None:
+def prepare(
+    dataset: DataSet, source: Path, options: dict, out: Path, workers: int = 1, progress: bool = False, raw=None
+) -> None:
     """Prepare all cases of ``source`` (``source.json``) into the folder ``out``.
 
     Writes ``<case>.image.npy`` (C, *S), ``<case>.label.npy`` uint8 (*S) and, when all are there, ``cases.csv``; equal
     input gives equal bytes. ``options`` is the preparation from the data set's configuration. A failure removes what
-    was written. Raises ``BadInput`` naming the file at fault. Threads, not processes, because the time goes into zlib,
+    was written. ``raw`` is where the raw folder lies now, if it was moved since ``source.json`` was written. Raises
+    ``BadInput`` naming the file at fault. Threads, not processes, because the time goes into zlib,
     NumPy and the disk, which let other threads run.
     """
-    raw, layout, cases = _raw_cases(dataset, Path(source))
+    raw, layout, cases = _raw_cases(dataset, Path(source), raw)
     out = Path(out)
     with writable(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -39,10 +42,10 @@ def prepare(dataset: DataSet, source: Path, options: dict, out: Path, workers: i
             raise
 
 
-def _raw_cases(dataset: DataSet, source: Path) -> tuple[Path, str, list[RawCase]]:
+def _raw_cases(dataset: DataSet, source: Path, moved: Path | None) -> tuple[Path, str, list[RawCase]]:
     try:
         told = json.loads(source.read_text())
-        raw, expected = Path(told["raw"]), (told["dataset"], told["layout"], told["cases"])
+        raw, expected = Path(moved or told["raw"]), (told["dataset"], told["layout"], told["cases"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"no usable list of raw data in {source} ({error}): delete it so that it is written again") from error
     layout, cases = dataset.find(raw)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..errors import BadInput
 from ..losses import dice_cross_entropy
 from ..metrics.segmentation import largest_component
 from .base import Method
@@ -53,6 +54,8 @@ def box_mask(shape: tuple[int, ...], share: float, device) -> Tensor:
 
 def cutmix(batch: Tensor, mask: Tensor) -> Tensor:
     """Return the first half of the batch outside the box, the second half inside (eqs. 5, 6 and 8)."""
+    if len(batch) % 2:
+        raise BadInput(f"CutMix pairs samples, but a batch has {len(batch)}: make recipe.labelled and recipe.unlabelled even")
     first, second = batch.chunk(2)
     return torch.where(mask, first, second)
 

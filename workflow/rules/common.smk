@@ -1,0 +1,67 @@
+# The plan, built once, and the lookups that rules share. Nothing here imports torch or reads data.
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+
+from semimed.errors import BadInput
+from semimed.files import canonical
+from semimed.identity import relative_sources
+from semimed.plan import Plan
+
+try:
+    PLAN = Plan(config, where=" + ".join(map(str, workflow.configfiles)) or "config")
+except BadInput as error:
+    sys.exit(f"semimed: error: {error}")
+
+RESULTS = PLAN.results
+FIGURES = {
+    f"{RESULTS}/figures/{study.name}/{name}": study.figure_inputs(name)
+    for study in PLAN.studies.values()
+    for name in study.document["figures"]
+}
+KIND_CODE = sorted(
+    str(path.relative_to(workflow.basedir)) for path in Path(workflow.basedir).glob("workflow/semimed/figure_kinds/*.py")
+)
+
+
+wildcard_constraints:
+    figure="[a-z0-9-]+",
+    preparation="[a-z0-9-]+",
+    key="[a-z0-9+-]+",
+    dataset="|".join(PLAN.datasets),
+    study="|".join(PLAN.studies),
+    arm="[a-z0-9][a-z0-9.+-]*",
+    budget="[0-9.]+(pct)?",
+    fold="[0-9]+",
+    seed="[0-9]+",
+    checkpoint="last|best",
+    output="[a-z0-9-]+",
+    subset="test|validation",
+
+
+def study_of(wildcards):
+    return PLAN.studies[wildcards.study]
+
+
+def run_folder(wildcards):
+    w = wildcards
+    return f"{RESULTS}/runs/{w.study}/{w.arm}/{w.budget}/fold{w.fold}-seed{w.seed}"
+
+
+def run_of(wildcards):
+    """Return the run that a job's wildcards name; a path outside the plan is one clear line."""
+    folder = run_folder(wildcards)
+    if folder not in PLAN.runs:
+        raise WorkflowError(f"{folder} is no run of the configured studies, budgets, folds and seeds")
+    return PLAN.runs[folder]
+
+
+def warmup_of(wildcards):
+    w = wildcards
+    return PLAN.warmups[f"{RESULTS}/warmups/{w.study}/{w.key}/{w.budget}/fold{w.fold}-seed{w.seed}"]
+
+
+def data_inputs(study, fold):
+    return [f"{study.data}/cases.csv", study.split(fold)]

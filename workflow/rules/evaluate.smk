@@ -1,0 +1,63 @@
+# Predictions of finished runs and their metrics; test cases are read here for the first time.
+
+
+def inference_options(wildcards):
+    return canonical(study_of(wildcards).document["inference"])
+
+
+def kept_steps(wildcards):
+    return run_of(wildcards).kept
+
+
+def class_names(wildcards):
+    return f"{study_of(wildcards).data}/cases.csv"
+
+
+rule predict:
+    input:
+        record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
+        code="workflow/semimed/inference.py",
+    output:
+        "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/predictions/{checkpoint}-{output}-{subset}.npz",
+    log:
+        "<results>/logs/predict/{study}/{arm}-{budget}-fold{fold}-seed{seed}-{checkpoint}-{output}-{subset}.log",
+    params:
+        inference=inference_options,
+    threads: PLAN.config["threads"]["predict"]
+    message:
+        "Predicting the {wildcards.subset} cases of {wildcards.study} with {wildcards.arm} ({wildcards.checkpoint})"
+    script:
+        "../scripts/predict.py"
+
+
+rule evaluate:
+    input:
+        cases=class_names,
+        predictions="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/predictions/{checkpoint}-{output}-{subset}.npz",
+        code="workflow/semimed/metrics/segmentation.py",
+    output:
+        "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/metrics/{checkpoint}-{output}-{subset}.csv",
+    log:
+        "<results>/logs/evaluate/{study}/{arm}-{budget}-fold{fold}-seed{seed}-{checkpoint}-{output}-{subset}.log",
+    message:
+        "Scoring {wildcards.arm} of {wildcards.study} ({wildcards.checkpoint})"
+    script:
+        "../scripts/evaluate.py"
+
+
+rule curve:
+    input:
+        record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
+        code=["workflow/semimed/inference.py", "workflow/semimed/metrics/segmentation.py"],
+    output:
+        "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/curve.csv",
+    log:
+        "<results>/logs/curve/{study}/{arm}-{budget}-fold{fold}-seed{seed}.log",
+    params:
+        inference=inference_options,
+        steps=kept_steps,
+    threads: PLAN.config["threads"]["predict"]
+    message:
+        "Scoring the kept checkpoints of {wildcards.arm} of {wildcards.study}"
+    script:
+        "../scripts/curve.py"

@@ -1,0 +1,58 @@
+# Warm-ups and runs. What decides their weights stands in `params.spec`, the method's files, the cases and the split.
+
+
+def warmup_inputs(wildcards):
+    warmup = warmup_of(wildcards)
+    study = study_of(wildcards)
+    return data_inputs(study, warmup.fold) + relative_sources(warmup.files)
+
+
+def warmup_spec(wildcards):
+    return warmup_of(wildcards).spec
+
+
+def train_inputs(wildcards):
+    run = run_of(wildcards)
+    study = study_of(wildcards)
+    before = [f"{run.warmup.folder}/run.json"] if run.warmup else []
+    return data_inputs(study, run.fold) + relative_sources(run.arm.entry.files) + before
+
+
+def train_spec(wildcards):
+    return run_of(wildcards).spec
+
+
+rule warmup:
+    input:
+        warmup_inputs,
+    output:
+        record="<results>/warmups/{study}/{key}/{budget}/fold{fold}-seed{seed}/run.json",
+        history="<results>/warmups/{study}/{key}/{budget}/fold{fold}-seed{seed}/history.csv",
+        weights=directory("<results>/warmups/{study}/{key}/{budget}/fold{fold}-seed{seed}/weights"),
+    log:
+        "<results>/logs/warmup/{study}/{key}-{budget}-fold{fold}-seed{seed}.log",
+    params:
+        spec=warmup_spec,
+    threads: PLAN.config["threads"]["train"]
+    message:
+        "Warming up {wildcards.key} of {wildcards.study} at {wildcards.budget} labels, fold {wildcards.fold}, seed {wildcards.seed}"
+    script:
+        "../scripts/train.py"
+
+
+rule train_run:
+    input:
+        train_inputs,
+    output:
+        record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
+        history="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/history.csv",
+        weights=directory("<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/weights"),
+    log:
+        "<results>/logs/train/{study}/{arm}-{budget}-fold{fold}-seed{seed}.log",
+    params:
+        spec=train_spec,
+    threads: PLAN.config["threads"]["train"]
+    message:
+        "Training {wildcards.arm} of {wildcards.study} at {wildcards.budget} labels, fold {wildcards.fold}, seed {wildcards.seed}"
+    script:
+        "../scripts/train.py"

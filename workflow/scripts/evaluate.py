@@ -1,0 +1,20 @@
+"""Rule evaluate: score the predictions of one run."""
+
+from typing import TYPE_CHECKING
+
+from pathlib import Path
+
+from semimed import stages
+from semimed.jobs import job
+from semimed.plan import Plan
+
+if TYPE_CHECKING:
+    from snakemake.script import Snakemake
+
+    snakemake: Snakemake
+
+with job(snakemake.log[0]):
+    plan = Plan(snakemake.config)
+    run = plan.runs[str(Path(snakemake.output[0]).parents[1])]
+    which = snakemake.wildcards
+    stages.evaluate(plan, plan.study(run.study), run, which.checkpoint, which.output, which.subset)

@@ -1,0 +1,21 @@
+"""Rule report: tables, figures, cost and warnings on one page."""
+
+from typing import TYPE_CHECKING
+
+from pathlib import Path
+
+from semimed.report import write_report
+from semimed.jobs import job
+from semimed.plan import Plan
+
+if TYPE_CHECKING:
+    from snakemake.script import Snakemake
+
+    snakemake: Snakemake
+
+with job(snakemake.log[0]):
+    plan = Plan(snakemake.config)
+    figures = {study: [] for study in plan.studies}
+    for path in map(Path, snakemake.input.figures):
+        figures[path.parent.name].append(path)
+    write_report(list(plan.studies.values()), figures, snakemake.output[0], "Semimed")

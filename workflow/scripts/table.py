@@ -1,0 +1,20 @@
+"""Rule table: one study's table in three formats."""
+
+from typing import TYPE_CHECKING
+
+from semimed import tables
+from semimed.jobs import job
+from semimed.plan import Plan
+
+if TYPE_CHECKING:
+    from snakemake.script import Snakemake
+
+    snakemake: Snakemake
+
+with job(snakemake.log[0]):
+    plan = Plan(snakemake.config)
+    study = plan.study(snakemake.wildcards.study)
+    rows = tables.collect(study)
+    tables.write_csv(study, rows, snakemake.output.csv)
+    tables.write_markdown(study, rows, snakemake.output.md)
+    tables.write_latex(study, rows, snakemake.output.tex)

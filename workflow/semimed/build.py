@@ -1,0 +1,50 @@
+"""Build a method from a run's settings, and rebuild it from a checkpoint for prediction."""
+
+import json
+from functools import partial
+from types import SimpleNamespace
+
+import torch
+
+from . import checkpoint
+from .methods import method_class
+from .methods.base import Method, settings
+from .nets.base import backbone_class, build_backbone, check_patch
+from .randomness import seeded
+from .training_set import Facts
+
+
+def build_method(spec: dict, data, seed: tuple) -> Method:
+    """Return a freshly initialised method; ``data`` has ``facts`` and, in a training job, the passes over the training set.
+
+    Initial weights are a function of ``seed``. In a warm-up, which arms share, the hyper-parameters are the defaults.
+    """
+    kind = method_class(spec["method"])
+    options = dict(spec["backbone"])
+    name = options.pop("name")
+    check_patch(spec["recipe"]["patch"], backbone_class(name).divisor)
+    classes = len(data.facts.classes)
+    build = partial(build_backbone, name, data.facts.channels, classes, spec["recipe"].get("precision", "bf16"), **options)
+    hyper = settings(kind, "Hyperparameters", spec.get("hyperparameters"))
+    with seeded(*seed, "initial weights"):
+        return kind(data, build, hyper, settings(kind, "Warmup", spec.get("warmup")))
+
+
+def load_method(path, device: torch.device) -> tuple[Method, dict]:
+    """Return the method of a finished run's checkpoint, in eval mode, and the checkpoint's content."""
+    content = checkpoint.load(path, device)
+    facts = Facts(**content["facts"])
+    method = build_method(json.loads(content["spec"]), SimpleNamespace(facts=facts), ("prediction",))
+    method.load_state_dict(content["method"])
+    return method.to(device).eval(), content
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device for ``auto`` (a GPU when there is one), ``cpu``, ``cuda`` or ``cuda:1``."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
+    return device

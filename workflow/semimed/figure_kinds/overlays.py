@@ -1,0 +1,185 @@
+"""Predictions over images: a row per case, the ground truth and each arm's prediction as contours on one slice."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ..errors import BadInput
+from ..metrics.segmentation import METRICS, Metric
+from ..outcomes import Outcome, find_outcomes, valid
+from ..plan import Run, Study
+from ..store import Case, load_image, load_label, read_cases
+from .common import FAINT, counted, figure_arms, figure_budget, say, scaled
+
+TRUTH, PREDICTION = "#F0E442", "#56B4E9"  # yellow and sky blue: apart from each other and from grey for every reader
+MARGIN = 0.25  # of the region's size, on each side
+
+
+@dataclass(frozen=True)
+class View:
+    """A slice of a case: ``plane`` indexes the last axis (``None`` in 2-D), ``box`` the region shown, ``aspect`` of a pixel."""
+
+    plane: int | None
+    box: tuple[slice, slice]
+    aspect: float
+
+    @property
+    def height(self) -> float:
+        """The region's height for a width of one, as shown."""
+        sizes = [part.stop - part.start for part in self.box]
+        rows, columns = sizes if self.plane is None else sizes[::-1]
+        return self.aspect * rows / columns
+
+    def of(self, array: np.ndarray) -> np.ndarray:
+        """Return the region of (*S) or (*S, channels), rows downwards."""
+        if self.plane is None:
+            return array[self.box]
+        return array[..., self.plane][self.box].T
+
+
+def inputs(run: Run) -> list[str]:
+    return [run.metrics("last"), run.predictions("last")]
+
+
+def draw(figure: Figure, study: Study, options: dict) -> None:
+    """Draw the best to the worst case of the study's own arm (of the first arm with a run, where it has none)."""
+    arms, metric, budget = figure_arms(study, options), METRICS[options["metric"]], figure_budget(study, options)
+    found = {arm: find_outcomes(study, arm, budget, lambda run: run.metrics("last")) for arm in arms}
+    shown = _same_run(study, {arm: [one for one in valid(found[arm]) if _predicted(one)] for arm in arms})
+    if not shown:
+        figure.set_size_inches(4, 1.5)
+        panel = figure.subplots()
+        panel.set_axis_off()
+        say(panel, "no valid run with predictions\n" + "\n".join(f"{study.arms[a].label}: {counted(found[a])}" for a in arms))
+        return
+    own = study.document["own"] if study.document["own"] in shown else next(iter(shown))
+    cases = chosen_cases(shown[own], metric, options["cases"])
+    prepared = read_cases(study.data).cases
+    for _, name in cases:
+        if name not in prepared:
+            raise BadInput(f"case {name} of {shown[own].path} is not in {study.data}/cases.csv: evaluate the run again")
+    views = [view_of(load_label(prepared[name]), prepared[name].spacing) for _, name in cases]
+    heights, columns = [view.height for view in views], len(arms) + 1
+    figure.set_size_inches(1.5 * columns, 1.5 * sum(heights) + 0.2 * len(cases) + 0.7)
+    panels = figure.subplots(len(cases), columns, squeeze=False, height_ratios=heights)
+    for line, view, (rank, name) in zip(panels, views, cases, strict=True):
+        _row(line, prepared[name], view, arms, shown, metric)
+        line[0].set_ylabel(f"{rank}\n{name[:12]}", fontsize=7.5)
+    above = {"xycoords": "axes fraction", "xytext": (0, 16), "textcoords": "offset points", "ha": "center", "fontsize": 8.5}
+    for panel, title in zip(panels[0], ["Image", *(study.arms[arm].label for arm in arms)], strict=True):
+        panel.annotate(title, (0.5, 1), fontweight="bold", **above)
+    _legend(figure, study, shown, own)
+
+
+def chosen_cases(outcome: Outcome, metric: Metric, count: int) -> list[tuple[str, str]]:
+    """Return (rank in words, case id) of evenly spread cases of a run, best first: best, median and worst for three."""
+    values = outcome.by_case(metric.name).sort_values(ascending=not metric.higher_is_better, kind="stable")
+    count = min(count, len(values))
+    places = np.linspace(0, len(values) - 1, count).round().astype(int) if count > 1 else [len(values) // 2]
+    words = {0: "best", len(values) - 1: "worst"} if count > 1 else {}
+    if count % 2:
+        words[places[count // 2]] = "median"
+    return [(words.get(place, f"{place + 1} of {len(values)}"), values.index[place]) for place in places]
+
+
+def view_of(label: np.ndarray, spacing: tuple[float, ...]) -> View:
+    """Return the view of a label map (*S): in 3-D the slice of the last axis with the largest foreground area."""
+    plane = None
+    mask = label > 0
+    if label.ndim == 3:
+        plane = int(mask.sum(axis=(0, 1)).argmax())
+        mask = mask[..., plane]
+    box = []
+    # A square region (in millimetres) keeps the panels of all cases alike.
+    edges = [np.flatnonzero(mask.any(axis=1 - axis)) for axis in (0, 1)]
+    spans = [(e[0], e[-1] + 1) if e.size else (0, size) for e, size in zip(edges, mask.shape, strict=True)]
+    side = max((stop - start) * step for (start, stop), step in zip(spans, spacing, strict=False)) * (1 + 2 * MARGIN)
+    for (start, stop), step, size in zip(spans, spacing, mask.shape, strict=False):
+        half, middle = side / step / 2, (start + stop) / 2
+        box.append(slice(max(0, int(middle - half)), min(size, int(np.ceil(middle + half)))))
+    aspect = spacing[1] / spacing[0] if plane is not None else spacing[0] / spacing[1]
+    return View(plane, tuple(box), aspect)
+
+
+def _row(line: list[Axes], case: Case, view: View, arms: list[str], shown: dict[str, Outcome], metric: Metric) -> None:
+    image, label = load_image(case), load_label(case)
+    _image(line[0], image, view)
+    _contours(line[0], view.of(label), TRUTH)
+    for panel, arm in zip(line[1:], arms, strict=True):
+        if arm not in shown:
+            _bare(panel)
+            say(panel, "no valid run")
+            continue
+        _image(panel, image, view)
+        prediction = _prediction(shown[arm].run, case)
+        _contours(panel, view.of(label), TRUTH)
+        _contours(panel, view.of(prediction), PREDICTION)
+        value = scaled(metric, shown[arm].by_case(metric.name)[case.case])
+        panel.set_title(f"{metric.title.split(' (')[0]} {value:.1f} {metric.unit}", fontsize=7.5, fontweight="normal")
+
+
+def _bare(panel: Axes) -> None:
+    panel.set_xticks([])
+    panel.set_yticks([])
+    panel.grid(False)
+    panel.spines[:].set_visible(False)
+
+
+def _image(panel: Axes, image: np.ndarray, view: View) -> None:
+    _bare(panel)
+    if image.shape[0] == 3 and view.plane is None:
+        shown = view.of(np.moveaxis(image, 0, -1)).astype(float)
+        panel.imshow((shown - shown.min()) / (np.ptp(shown) or 1), aspect=view.aspect)
+        return
+    low, high = np.percentile(image[0], (1, 99.5))
+    panel.imshow(view.of(image[0]), cmap="gray", vmin=low, vmax=high, aspect=view.aspect, interpolation="bilinear")
+
+
+def _contours(panel: Axes, label: np.ndarray, colour: str) -> None:
+    for value in np.unique(label[label > 0]):
+        # A margin closes contours at the edge of the region.
+        mask = np.pad(label == value, 1).astype(float)
+        grid = np.arange(-1, label.shape[1] + 1), np.arange(-1, label.shape[0] + 1)
+        panel.contour(*grid, mask, levels=[0.5], colors=colour, linewidths=1.2)
+    panel.set_xlim(-0.5, label.shape[1] - 0.5)
+    panel.set_ylim(label.shape[0] - 0.5, -0.5)
+
+
+def _predicted(outcome: Outcome) -> bool:
+    return Path(outcome.run.predictions("last")).is_file()
+
+
+def _prediction(run: Run, case: Case) -> np.ndarray:
+    path = run.predictions("last")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            prediction = arrays[case.case]
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise BadInput(f"no prediction of case {case.case} in {path} ({error}): delete the file, it is made again") from error
+    if prediction.shape != case.shape:
+        raise BadInput(f"prediction {prediction.shape} of case {case.case} in {path}, image {case.shape}: predict again")
+    return prediction
+
+
+def _same_run(study: Study, outcomes: dict[str, list[Outcome]]) -> dict[str, Outcome]:
+    """Return one outcome per arm, of one fold (the same test cases) and where it exists of one seed."""
+    own = outcomes.get(study.document["own"]) or next((some for some in outcomes.values() if some), [])
+    if not own:
+        return {}
+    fold, seed = own[0].run.fold, own[0].run.seed
+    same_fold = {arm: [one for one in some if one.run.fold == fold] for arm, some in outcomes.items()}
+    return {arm: min(some, key=lambda one: one.run.seed != seed) for arm, some in same_fold.items() if some}
+
+
+def _legend(figure: Figure, study: Study, shown: dict[str, Outcome], own: str) -> None:
+    handles = [Line2D([], [], color=TRUTH, label="ground truth"), Line2D([], [], color=PREDICTION, label="prediction")]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, facecolor="#5A5A5A", labelcolor="white", frameon=True)
+    run = shown[own].run
+    others = [f"{study.arms[arm].label} seed {one.run.seed}" for arm, one in shown.items() if one.run.seed != run.seed]
+    words = [f"fold {run.fold}, seed {run.seed}", *others, f"cases ranked by {study.arms[own].label}"]
+    figure.supxlabel("; ".join(words), fontsize=7, color=FAINT)
