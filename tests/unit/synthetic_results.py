@@ -4,7 +4,6 @@ import csv
 from pathlib import Path
 
 import numpy as np
-
 from semimed.config import ROOT, load_yaml
 from semimed.files import write_json
 from semimed.identity import planned_hash

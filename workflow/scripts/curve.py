@@ -1,8 +1,7 @@
 """Rule curve: score the kept checkpoints of one run."""
 
-from typing import TYPE_CHECKING
-
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from semimed import stages
 from semimed.jobs import job

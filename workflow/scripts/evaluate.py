@@ -1,8 +1,7 @@
 """Rule evaluate: score the predictions of one run."""
 
-from typing import TYPE_CHECKING
-
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from semimed import stages
 from semimed.jobs import job

@@ -1,8 +1,7 @@
 """Rule predict: label maps of one checkpoint on one subset."""
 
-from typing import TYPE_CHECKING
-
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from semimed import stages
 from semimed.jobs import job

@@ -1,12 +1,11 @@
 """Rule report: tables, figures, cost and warnings on one page."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pathlib import Path
-
-from semimed.report import write_report
 from semimed.jobs import job
 from semimed.plan import Plan
+from semimed.report import write_report
 
 if TYPE_CHECKING:
     from snakemake.script import Snakemake

@@ -1,8 +1,7 @@
 """Rules warmup and train_run: train one stage of a run."""
 
-from typing import TYPE_CHECKING
-
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from semimed import stages
 from semimed.jobs import job

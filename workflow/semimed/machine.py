@@ -11,7 +11,7 @@ import torch
 from .config import ROOT
 from .identity import engine_hash
 
-PACKAGES = ("torch", "monai", "numpy", "scipy", "connected-components-3d")
+PACKAGES = ("torch", "numpy", "scipy", "connected-components-3d")
 
 
 def describe(device: torch.device) -> dict:

@@ -16,6 +16,7 @@ from .metrics.segmentation import METRICS
 from .plan import Run, Study
 
 VALID, STALE, MISSING = "valid", "stale", "missing"
+NEEDED = ("hash", "steps", "warmup_steps", "images", "seconds", "engine")
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,9 @@ def read_record(path: str | Path) -> dict | None:
         return None
     except (OSError, ValueError) as error:
         raise BadInput(f"damaged run record {path} ({error}): delete its folder so that the run is made again") from error
-    if not isinstance(record, dict) or "hash" not in record:
-        raise BadInput(f"no 'hash' in run record {path}: delete its folder so that the run is made again")
+    lacking = [key for key in NEEDED if key not in record] if isinstance(record, dict) else ["mapping"]
+    if lacking:
+        raise BadInput(f"no '{lacking[0]}' in run record {path}: delete its folder so that the run is made again")
     return record
 
 

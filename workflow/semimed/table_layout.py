@@ -157,7 +157,12 @@ def _notes(study: Study, rows: list, printed: bool) -> list[str]:
         notes.append(f"paper: copied from the publication ({paper}), not measured here; it takes no part in marks and tests.")
     if any(row.reinterpretation for row in rows):
         notes.append(f"{DAGGER} a re-interpretation: the paper leaves this method open, see its file for our reading.")
-    return [*notes, *_shortfalls(rows), *_empties(rows), *_engines(rows)]
+    return [*notes, *cautions(rows)]
+
+
+def cautions(rows: list) -> list[str]:
+    """Return what a reader must know about the runs behind some rows: stale, missing, empty masks, unlike engines."""
+    return [*_shortfalls(rows), *_empties(rows), *_engines(rows)]
 
 
 def _shortfalls(rows: list) -> list[str]:

@@ -113,6 +113,7 @@ def _row(line: list[Axes], case: Case, view: View, arms: list[str], shown: dict[
     for panel, arm in zip(line[1:], arms, strict=True):
         if arm not in shown:
             _bare(panel)
+            panel.set_box_aspect(view.height)
             say(panel, "no valid run")
             continue
         _image(panel, image, view)

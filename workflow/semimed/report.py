@@ -1,0 +1,144 @@
+"""The report: one static HTML page with every study's protocol, tables, figures, costs and what to be wary of."""
+
+from html import escape
+from pathlib import Path
+
+from . import __version__
+from .files import atomic
+from .metrics.segmentation import METRICS
+from .outcomes import find_outcomes, read_record, valid
+from .plan import Study
+from .report_page import bullets, definitions, figure_html, page, table_html
+from .table_layout import Cell, Column, Table, cautions, lay_out, legend
+from .tables import Row, collect
+
+
+def write_report(studies: list[Study], figures: dict[str, list[str]], out_html: str | Path, title: str) -> None:
+    """Write the page. ``figures``: study name -> PNG files named after their figure (``curves.png``).
+
+    Images are embedded and nothing is loaded from elsewhere. Raises ``BadInput`` for a missing figure or damaged results.
+    """
+    body = [f"<h1>{escape(title)}</h1>", f'<p class="soft">Made by Semimed {escape(__version__)}.</p>']
+    if len(studies) > 1:
+        links = (f'<li><a href="#{escape(s.name)}">{escape(s.document["title"])}</a></li>' for s in studies)
+        body.append(f"<ul>{''.join(links)}</ul>")
+    for study in studies:
+        body += _study(study, figures.get(study.name, []))
+    metrics = {metric: None for study in studies for metric in study.document["metrics"]}
+    body += ["<h2>Metrics</h2>", definitions({METRICS[name].title: METRICS[name].doc for name in metrics})]
+    with atomic(out_html) as temporary:
+        temporary.write_text(page(title, body), encoding="utf-8")
+
+
+def _study(study: Study, figures: list[str]) -> list[str]:
+    rows = collect(study)
+    body = [f'<h2 id="{escape(study.name)}">{escape(study.document["title"])}</h2>', *_warnings(study, rows)]
+    body += ["<h3>Protocol</h3>", definitions(_protocol(study)), _changes(study)]
+    body += [table_html(table) for table in lay_out(study, rows)]
+    body += ["<h3>How to read these tables</h3>", bullets(legend(study), "notes")]
+    for path in figures:
+        options = study.document["figures"].get(Path(path).stem, {})
+        body.append(figure_html(path, options.get("caption", Path(path).stem)))
+    return [*body, table_html(_costs(study))]
+
+
+def _warnings(study: Study, rows: list[Row]) -> list[str]:
+    """Return what to be wary of, each arm and budget once however many sections show it."""
+    once = {(row.arm, str(row.budget)): row for row in rows if row.checkpoint == study.checkpoints[0]}
+    found = cautions(list(once.values()))
+    return [f'<div class="warn"><strong>Warnings</strong>{bullets(found)}</div>'] if found else []
+
+
+def _protocol(study: Study) -> dict[str, str]:
+    document, dataset = study.document, study.dataset
+    preparation = dataset["preparations"][document["preparation"]]
+    split, recipe = dict(document["split"]), dict(document["recipe"])
+    warmup = recipe.pop("warmup", None)
+    seeds = sorted({run.seed for run in study.runs})
+    checkpoint = (
+        "last; beside it the one selected on the validation cases" if study.has_validation else "last (no validation set)"
+    )
+    protocol = {
+        "Data set": ". ".join(part.rstrip(".") for part in (dataset["title"], dataset.get("citation", "")) if part) + ".",
+        "Licence": dataset.get("licence", ""),
+        "Preparation": f"{document['preparation']} ({_words(preparation)})",
+        "Split": f"{split.pop('source')} ({_words(split)})",
+        "Labels": f"{_words(document['budgets'])} labelled of the training set, the rest without labels",
+        "Backbone": _words(document["backbone"]),
+        "Recipe": _words(recipe),
+        "Warm-up": f"{_words(warmup)} (methods with a first stage only)" if warmup else "",
+        "Prediction": _words(document["inference"]),
+        "Checkpoint": checkpoint,
+        "Folds and seeds": f"folds {_words(list(study.folds))}; seeds {_words(seeds)}",
+        "Tested against": study.arms[document["own"]].label,
+    }
+    return {word: text for word, text in protocol.items() if text}
+
+
+def _changes(study: Study) -> str:
+    """Return what each arm changes of the study's protocol."""
+    pairs = {}
+    for name, arm in study.document["arms"].items():
+        changed = {key: value for key, value in arm.items() if key not in ("label", "method", "reinterpretation")}
+        words = "; ".join(f"{key}: {_words(value)}" for key, value in changed.items())
+        pairs[study.arms[name].label] = f"method {arm['method']}" + (f"; {words}" if words else "")
+    return f"<details><summary>Arms and what each changes</summary>{definitions(pairs)}</details>"
+
+
+def _words(value) -> str:
+    """Return a setting in words: a mapping's name first, then its keys with their values."""
+    if isinstance(value, dict):
+        name = [str(value["name"])] if "name" in value else []
+        return ", ".join(name + [f"{key.replace('_', ' ')} {_inner(item)}" for key, item in value.items() if key != "name"])
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _inner(value) -> str:
+    if isinstance(value, list):
+        return " × ".join(map(str, value))
+    return f"({_words(value)})" if isinstance(value, dict) else _words(value)
+
+
+def _costs(study: Study) -> Table:
+    """Return what one run of each arm costs, averaged over the valid runs of all budgets."""
+    names = ("Runs", "Iterations", "Images seen", "Time", "Warm-up time", "Peak memory", "Device")
+    columns = [Column("Method", left=True), *(Column(name, left=name == "Device") for name in names)]
+    table = Table(f"{study.name}-costs", "What one run costs", columns)
+    for arm in study.arms.values():
+        found = [o for budget in arm.budgets for o in find_outcomes(study, arm.name, budget, lambda run: run.metrics("last"))]
+        good = valid(found)
+        records = [outcome.record for outcome in good]
+        first = [read_record(f"{outcome.run.warmup.folder}/run.json") for outcome in good if outcome.run.warmup]
+        texts = [
+            str(len(good)) if len(good) == len(found) else f"{len(good)}/{len(found)}",
+            _average([record["steps"] + record["warmup_steps"] for record in records], "{:,.0f}".format),
+            _average([record["images"] for record in records], "{:,.0f}".format),
+            _average([record["seconds"] for record in records], _duration),
+            _average([record["seconds"] for record in first if record], _duration),
+            _average([record["peak_memory_mb"] for record in records if "peak_memory_mb" in record], _memory),
+            ", ".join(sorted({str(record.get("device", "")) for record in records})),
+        ]
+        table.rows.append([Cell(arm.label), *map(Cell, texts)])
+    table.notes = [
+        "Means over valid runs. Iterations and images seen include the warm-up; time does not: arms with the same warm-up "
+        "share one. Peak memory: of the GPU where there is one, else of the process."
+    ]
+    return table
+
+
+def _average(values: list[float], text) -> str:
+    return text(sum(values) / len(values)) if values else ""
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
+
+
+def _memory(megabytes: float) -> str:
+    return f"{megabytes / 1024:.1f} GiB"
