@@ -29,6 +29,8 @@ rule acquire:
         "<results>/data/{dataset}/source.json",
     log:
         "<results>/logs/acquire/{dataset}.log",
+    conda:
+        "../../envs/semimed.yaml"
     params:
         phantom=phantom_options,
     message:
@@ -44,9 +46,11 @@ rule prepare:
         "<results>/data/{dataset}/{preparation}/cases.csv",
     log:
         "<results>/logs/prepare/{dataset}-{preparation}.log",
+    conda:
+        "../../envs/semimed.yaml"
+    threads: PLAN.config["threads"]["prepare"]
     params:
         options=preparation_options,
-    threads: PLAN.config["threads"]["prepare"]
     message:
         "Preparing {wildcards.dataset} ({wildcards.preparation})"
     script:
@@ -61,6 +65,8 @@ rule split:
         "<results>/splits/{study}/fold{fold}.csv",
     log:
         "<results>/logs/split/{study}-fold{fold}.log",
+    conda:
+        "../../envs/semimed.yaml"
     params:
         options=split_options,
     message:

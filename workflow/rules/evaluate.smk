@@ -21,9 +21,11 @@ rule predict:
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/predictions/{checkpoint}-{output}-{subset}.npz",
     log:
         "<results>/logs/predict/{study}/{arm}-{budget}-fold{fold}-seed{seed}-{checkpoint}-{output}-{subset}.log",
+    conda:
+        "../../envs/semimed.yaml"
+    threads: PLAN.config["threads"]["predict"]
     params:
         inference=inference_options,
-    threads: PLAN.config["threads"]["predict"]
     message:
         "Predicting the {wildcards.subset} cases of {wildcards.study} with {wildcards.arm} ({wildcards.checkpoint})"
     script:
@@ -39,6 +41,8 @@ rule evaluate:
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/metrics/{checkpoint}-{output}-{subset}.csv",
     log:
         "<results>/logs/evaluate/{study}/{arm}-{budget}-fold{fold}-seed{seed}-{checkpoint}-{output}-{subset}.log",
+    conda:
+        "../../envs/semimed.yaml"
     message:
         "Scoring {wildcards.arm} of {wildcards.study} ({wildcards.checkpoint})"
     script:
@@ -53,10 +57,12 @@ rule curve:
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/curve.csv",
     log:
         "<results>/logs/curve/{study}/{arm}-{budget}-fold{fold}-seed{seed}.log",
+    conda:
+        "../../envs/semimed.yaml"
+    threads: PLAN.config["threads"]["predict"]
     params:
         inference=inference_options,
         steps=kept_steps,
-    threads: PLAN.config["threads"]["predict"]
     message:
         "Scoring the kept checkpoints of {wildcards.arm} of {wildcards.study}"
     script:

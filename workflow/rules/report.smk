@@ -1,6 +1,8 @@
 # Tables, figures and the report page.
 
-TABLE_CODE = [f"workflow/semimed/{name}.py" for name in ("tables", "table_layout", "latex", "outcomes", "published", "statistics")]
+TABLE_CODE = [
+    f"workflow/semimed/{name}.py" for name in ("tables", "table_layout", "latex", "outcomes", "published", "statistics")
+]
 
 
 def table_inputs(wildcards):
@@ -31,6 +33,8 @@ rule table:
         tex="<results>/tables/{study}.tex",
     log:
         "<results>/logs/table/{study}.log",
+    conda:
+        "../../envs/semimed.yaml"
     params:
         content=table_content,
     message:
@@ -47,6 +51,8 @@ rule all_tables:
         "<results>/tables/all.tex",
     log:
         "<results>/logs/table/all.log",
+    conda:
+        "../../envs/semimed.yaml"
     message:
         "Collecting all tables in one document"
     script:
@@ -62,6 +68,8 @@ rule figure:
         pdf="<results>/figures/{study}/{figure}.pdf",
     log:
         "<results>/logs/figure/{study}-{figure}.log",
+    conda:
+        "../../envs/semimed.yaml"
     params:
         content=figure_content,
     message:
@@ -79,6 +87,8 @@ rule report:
         "<results>/report.html",
     log:
         "<results>/logs/report.log",
+    conda:
+        "../../envs/semimed.yaml"
     message:
         "Writing the report page"
     script:

@@ -31,9 +31,11 @@ rule warmup:
         weights=directory("<results>/warmups/{study}/{key}/{budget}/fold{fold}-seed{seed}/weights"),
     log:
         "<results>/logs/warmup/{study}/{key}-{budget}-fold{fold}-seed{seed}.log",
+    conda:
+        "../../envs/semimed.yaml"
+    threads: PLAN.config["threads"]["train"]
     params:
         spec=warmup_spec,
-    threads: PLAN.config["threads"]["train"]
     message:
         "Warming up {wildcards.key} of {wildcards.study} at {wildcards.budget} labels, fold {wildcards.fold}, seed {wildcards.seed}"
     script:
@@ -49,9 +51,11 @@ rule train_run:
         weights=directory("<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/weights"),
     log:
         "<results>/logs/train/{study}/{arm}-{budget}-fold{fold}-seed{seed}.log",
+    conda:
+        "../../envs/semimed.yaml"
+    threads: PLAN.config["threads"]["train"]
     params:
         spec=train_spec,
-    threads: PLAN.config["threads"]["train"]
     message:
         "Training {wildcards.arm} of {wildcards.study} at {wildcards.budget} labels, fold {wildcards.fold}, seed {wildcards.seed}"
     script:

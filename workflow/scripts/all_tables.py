@@ -1,15 +1,8 @@
 """Rule all_tables: every table in one LaTeX document."""
 
-from typing import TYPE_CHECKING
-
 from semimed import tables
 from semimed.jobs import job
 from semimed.plan import Plan
-
-if TYPE_CHECKING:
-    from snakemake.script import Snakemake
-
-    snakemake: Snakemake
 
 with job(snakemake.log[0]):
     plan = Plan(snakemake.config)

@@ -1,16 +1,10 @@
 """Rule report: tables, figures, cost and warnings on one page."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from semimed.jobs import job
 from semimed.plan import Plan
 from semimed.report import write_report
-
-if TYPE_CHECKING:
-    from snakemake.script import Snakemake
-
-    snakemake: Snakemake
 
 with job(snakemake.log[0]):
     plan = Plan(snakemake.config)

@@ -26,7 +26,8 @@ def sliding_window(predict: Callable[[Tensor], Tensor], image: Tensor, patch, st
     """
     if len(stride) != len(patch) or image.ndim != len(patch) + 1:
         raise BadInput(
-            f"inference: stride {list(stride)} and patch {list(patch)} must both have {image.ndim - 1} entries, as the images have axes"
+            f"inference: stride {list(stride)} and patch {list(patch)} need one entry for each of the {image.ndim - 1} axes of "
+            "the images; mend inference.stride or recipe.patch"
         )
     shape = image.shape[1:]
     missing = [max(side - axis, 0) for side, axis in zip(patch, shape, strict=True)]
@@ -49,5 +50,5 @@ def sliding_window(predict: Callable[[Tensor], Tensor], image: Tensor, patch, st
 
 
 def predict_case(method, image: Tensor, output: str | None, settings: dict, patch) -> Tensor:
-    """Return probabilities (K, *S) of one prepared image (C, *S) by the study's way of inference; the method is in eval mode."""
+    """Return probabilities (K, *S) of one prepared image (C, *S), inferred the study's way; the method is in eval mode."""
     return sliding_window(lambda x: method.predict(x, output), image, patch, settings["stride"], settings["batch"])

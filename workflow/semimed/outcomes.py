@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from .errors import BadInput
@@ -91,7 +90,7 @@ def read_scores(path: str | Path) -> pd.DataFrame:
 
 def column(frame: pd.DataFrame, metric: str, path: str | Path) -> pd.Series:
     """Return one metric's column of scores as numbers. Raises ``BadInput`` where it is missing or holds words."""
-    if metric not in frame.columns or not np.issubdtype(frame[metric].dtype, np.number):
+    if metric not in frame.columns or not pd.api.types.is_numeric_dtype(frame[metric]):
         raise BadInput(f"no numbers of metric '{metric}' in {path}: delete the file so that the run is evaluated again")
     return frame[metric].astype(float)
 

@@ -81,7 +81,7 @@ def _changes(study: Study) -> str:
     for name, arm in study.document["arms"].items():
         changed = {key: value for key, value in arm.items() if key not in ("label", "method", "reinterpretation")}
         words = "; ".join(f"{key}: {_words(value)}" for key, value in changed.items())
-        pairs[study.arms[name].label] = f"method {arm['method']}" + (f"; {words}" if words else "")
+        pairs[name] = f"{study.arms[name].label}; method {arm['method']}" + (f"; {words}" if words else "")
     return f"<details><summary>Arms and what each changes</summary>{definitions(pairs)}</details>"
 
 

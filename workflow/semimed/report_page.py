@@ -32,7 +32,7 @@ table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabu
   border-bottom: 2px solid var(--ink); }
 th, td { padding: .22rem .5rem; text-align: right; white-space: nowrap; }
 th { font-weight: 600; vertical-align: bottom; }
-thead tr:last-child th { border-bottom: 1px solid var(--ink); }
+thead { border-bottom: 1px solid var(--ink); }
 th.span { text-align: center; border-bottom: 1px solid var(--line); }
 .left { text-align: left; }
 tr.group td { border-top: 1px solid var(--line); }

@@ -124,7 +124,8 @@ def _check(cases: list[Case], labelled: int, sampler: Sampler, recipe: dict) -> 
             if side > 2 * axis:
                 shape, patch = "x".join(map(str, case.shape)), "x".join(map(str, recipe["patch"]))
                 raise BadInput(
-                    f"recipe.patch {patch} is larger than case {case.case} ({shape}) padded to twice its size; make the patch smaller"
+                    f"recipe.patch {patch} is larger than case {case.case} ({shape}) padded to twice its size; "
+                    "make the patch smaller"
                 )
 
 

@@ -27,7 +27,10 @@ class Hyperparameters(MeanTeacherHyperparameters):
 
 
 def masked_consistency(student: Tensor, teacher: Tensor, uncertainty: Tensor, threshold: float, divisor: float) -> Tensor:
-    """Return sum m (p_S - p_T)^2 / (divisor sum m), m = uncertainty < threshold; probabilities (B, K, *S), uncertainty (B, *S)."""
+    """Return sum m (p_S - p_T)^2 / (divisor sum m), m = [uncertainty < threshold].
+
+    Probabilities are (B, K, *S), the uncertainty is (B, *S). The mean runs over the voxels that pass.
+    """
     mask = (uncertainty < threshold).float()
     squared = (student - teacher.detach()) ** 2
     return (mask.unsqueeze(1) * squared).sum() / (divisor * mask.sum() + 1e-16)

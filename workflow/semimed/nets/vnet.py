@@ -1,5 +1,7 @@
 """The V-Net of UA-MT and SSL4MIS (Milletari et al. 2016, as used by the published left-atrium tables)."""
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -41,7 +43,7 @@ class Encoder(Part):
         )
         self.downs = nn.ModuleList(
             nn.Sequential(nn.Conv3d(fine, coarse, 2, stride=2), nn.BatchNorm3d(coarse), nn.ReLU(inplace=True))
-            for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
+            for fine, coarse in pairwise(widths)
         )
         self.dropout = dropout
 
@@ -60,7 +62,7 @@ class Decoder(Part):
 
     def __init__(self, widths: tuple[int, ...], kind: str, dropout: bool):
         super().__init__()
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.ups = nn.ModuleList(upsample(coarse, fine, kind) for fine, coarse in pairs)
         self.blocks = nn.ModuleList(block(fine, fine, depth) for (fine, _), depth in zip(pairs, DECODER_DEPTHS, strict=True))
         self.channels = widths[0]
