@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,11 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = "results/tiny"
-RUNS = {("supervised", 2), ("supervised", 4), ("mt", 2), ("ua-mt", 2), ("cml", 2), ("cml-lambda1", 2)}
 STUDY = """
 title: Tiny
 dataset: la
 preparation: phantom
-split: {source: random, folds: 1, seed: 0, train: 0.7, validation: 0.1, test: 0.2}
+split: {source: random, folds: 2, seed: 0, train: 0.7, validation: 0.1, test: 0.2}
 backbone: {name: vnet, width: 2, dropout: true}
 recipe:
   steps: 10
@@ -56,8 +55,20 @@ figures:
   arms: {kind: bars, caption: "Each arm.", budget: 2, arms: [supervised, mt, ua-mt, cml]}
   overlays: {kind: overlays, caption: "Predictions.", budget: 2, arms: [supervised, cml], cases: 1}
 """
-CONFIG = {"studies": ["tiny-la"], "seeds": [0], "results": RESULTS, "raw": {"la": "phantom"}, "device": "cpu"}
+CONFIG = {"studies": ["tiny-la"], "seeds": [0], "folds": [0], "results": RESULTS, "raw": {"la": "phantom"}, "device": "cpu"}
 THREADS = {"prepare": 1, "train": 1, "predict": 1}
+
+
+@dataclass
+class Planned:
+    """What a dry-run lists: ``counts`` rule -> number of jobs (without ``all``), ``titles`` the jobs' messages, sorted."""
+
+    counts: dict[str, int]
+    titles: list[str]
+
+    def trained(self) -> list[str]:
+        """Return the trainings and warm-ups, in the words of their messages."""
+        return [title for title in self.titles if title.startswith(("Training", "Warming"))]
 
 
 class Checkout:
@@ -98,22 +109,16 @@ class Checkout:
         """Run ``python -m semimed COMMAND --configfile config/tiny.yaml WORDS``."""
         return self.execute("semimed", command, "--configfile", "config/tiny.yaml", *words, PYTHONPATH="workflow", **more)
 
-    def planned(self, *targets, **more) -> dict[str, int]:
-        """Return the job table of a dry-run as rule -> count, without the rule ``all``; empty for nothing to be done."""
-        return dict(Counter(rule for rule, _ in self.jobs(*targets, **more)))
-
-    def jobs(self, *targets, **more) -> list[tuple[str, dict]]:
-        """Return the jobs a dry-run lists as (rule, wildcards), without the rule ``all``."""
+    def planned(self, *targets, **more) -> "Planned":
+        """Return what a dry-run of the targets (by default everything) would do."""
         text = self.snakemake("-n", "--", *targets, **more).stdout
-        found = []
-        for block in re.split(r"(?=^(?:local)?rule \S+:$)", text, flags=re.M)[1:]:
-            rule = re.match(r"(?:local)?rule (\S+):", block)[1]
-            wildcards = re.search(r"^    wildcards: (.*)$", block, flags=re.M)
-            pairs = wildcards[1].split(", ") if wildcards else []
-            found.append((rule, dict(pair.split("=", 1) for pair in pairs)))
-        table = dict(re.findall(r"^(\w+) +(\d+)$", text, flags=re.M))
-        assert int(table.pop("total", 0)) == len(found), text
-        return [job for job in found if job[0] != "all"]
+        table = re.search(r"^job +count\n[- ]+\n(.*?)^total +(\d+)$", text, flags=re.M | re.S)
+        if table is None:
+            assert "Nothing to be done" in text, text
+            return Planned({}, [])
+        counts = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table[1], flags=re.M)}
+        counts.pop("all", None)
+        return Planned(counts, sorted(re.findall(r"^Job \d+: (.*)$", text, flags=re.M)))
 
     def edit(self, path, change) -> None:
         """Load a YAML file of the checkout, let ``change(document)`` change it in place, and write it."""

@@ -21,6 +21,9 @@ FIGURES = {
     for study in PLAN.studies.values()
     for name in study.document["figures"]
 }
+TABLE_CODE = [
+    f"workflow/semimed/{name}.py" for name in ("tables", "table_layout", "latex", "outcomes", "published", "statistics")
+]
 KIND_CODE = sorted(
     str(path.relative_to(workflow.basedir)) for path in Path(workflow.basedir).glob("workflow/semimed/figure_kinds/*.py")
 )
@@ -65,3 +68,84 @@ def warmup_of(wildcards):
 
 def data_inputs(study, fold):
     return [f"{study.data}/cases.csv", study.split(fold)]
+
+
+# --- from raw files to prepared arrays and splits ---
+
+
+def phantom_options(wildcards):
+    """Return what decides the raw files where the program writes them; the place of real ones decides nothing."""
+    if PLAN.config["raw"][wildcards.dataset] == "phantom":
+        return canonical(PLAN.datasets[wildcards.dataset]["phantom"])
+    return ""
+
+
+def preparation_options(wildcards):
+    return canonical(PLAN.datasets[wildcards.dataset]["preparations"][wildcards.preparation])
+
+
+def split_list(wildcards):
+    return study_of(wildcards).document["split"].get("file", [])
+
+
+def study_cases(wildcards):
+    return f"{study_of(wildcards).data}/cases.csv"
+
+
+def split_options(wildcards):
+    return canonical(study_of(wildcards).document["split"])
+
+
+# --- warm-ups and runs ---
+
+
+def warmup_inputs(wildcards):
+    warmup = warmup_of(wildcards)
+    study = study_of(wildcards)
+    return data_inputs(study, warmup.fold) + relative_sources(warmup.files)
+
+
+def warmup_spec(wildcards):
+    return warmup_of(wildcards).spec
+
+
+def train_inputs(wildcards):
+    run = run_of(wildcards)
+    study = study_of(wildcards)
+    before = [f"{run.warmup.folder}/run.json"] if run.warmup else []
+    return data_inputs(study, run.fold) + relative_sources(run.arm.entry.files) + before
+
+
+def train_spec(wildcards):
+    return run_of(wildcards).spec
+
+
+# --- predictions and metrics ---
+
+
+def inference_options(wildcards):
+    return canonical(study_of(wildcards).document["inference"])
+
+
+def kept_steps(wildcards):
+    return run_of(wildcards).kept
+
+
+# --- tables and figures ---
+
+
+def table_inputs(wildcards):
+    return study_of(wildcards).table_inputs()
+
+
+def table_content(wildcards):
+    return canonical(study_of(wildcards).table_content)
+
+
+def figure_inputs(wildcards):
+    return FIGURES[f"{RESULTS}/figures/{wildcards.study}/{wildcards.figure}"]
+
+
+def figure_content(wildcards):
+    study = study_of(wildcards)
+    return canonical({"figure": study.document["figures"][wildcards.figure], **study.table_content})

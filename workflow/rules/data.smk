@@ -1,29 +1,6 @@
 # From raw files to prepared arrays and splits.
 
 
-def phantom_options(wildcards):
-    """Return what decides the raw files where the program writes them; the place of real ones decides nothing."""
-    if PLAN.config["raw"][wildcards.dataset] == "phantom":
-        return canonical(PLAN.datasets[wildcards.dataset]["phantom"])
-    return ""
-
-
-def preparation_options(wildcards):
-    return canonical(PLAN.datasets[wildcards.dataset]["preparations"][wildcards.preparation])
-
-
-def split_list(wildcards):
-    return study_of(wildcards).document["split"].get("file", [])
-
-
-def split_cases(wildcards):
-    return f"{study_of(wildcards).data}/cases.csv"
-
-
-def split_options(wildcards):
-    return canonical(study_of(wildcards).document["split"])
-
-
 rule acquire:
     output:
         "<results>/data/{dataset}/source.json",
@@ -59,7 +36,7 @@ rule prepare:
 
 rule split:
     input:
-        cases=split_cases,
+        cases=study_cases,
         official=split_list,
     output:
         "<results>/splits/{study}/fold{fold}.csv",

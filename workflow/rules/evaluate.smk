@@ -1,18 +1,6 @@
 # Predictions of finished runs and their metrics; test cases are read here for the first time.
 
 
-def inference_options(wildcards):
-    return canonical(study_of(wildcards).document["inference"])
-
-
-def kept_steps(wildcards):
-    return run_of(wildcards).kept
-
-
-def class_names(wildcards):
-    return f"{study_of(wildcards).data}/cases.csv"
-
-
 rule predict:
     input:
         record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
@@ -34,7 +22,7 @@ rule predict:
 
 rule evaluate:
     input:
-        cases=class_names,
+        cases=study_cases,
         predictions="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/predictions/{checkpoint}-{output}-{subset}.npz",
         code="workflow/semimed/metrics/segmentation.py",
     output:

@@ -1,26 +1,5 @@
 # Tables, figures and the report page.
 
-TABLE_CODE = [
-    f"workflow/semimed/{name}.py" for name in ("tables", "table_layout", "latex", "outcomes", "published", "statistics")
-]
-
-
-def table_inputs(wildcards):
-    return study_of(wildcards).table_inputs()
-
-
-def table_content(wildcards):
-    return canonical(study_of(wildcards).table_content)
-
-
-def figure_inputs(wildcards):
-    return FIGURES[f"{RESULTS}/figures/{wildcards.study}/{wildcards.figure}"]
-
-
-def figure_content(wildcards):
-    study = study_of(wildcards)
-    return canonical({"figure": study.document["figures"][wildcards.figure], **study.table_content})
-
 
 rule table:
     input:

@@ -1,27 +1,6 @@
 # Warm-ups and runs. What decides their weights stands in `params.spec`, the method's files, the cases and the split.
 
 
-def warmup_inputs(wildcards):
-    warmup = warmup_of(wildcards)
-    study = study_of(wildcards)
-    return data_inputs(study, warmup.fold) + relative_sources(warmup.files)
-
-
-def warmup_spec(wildcards):
-    return warmup_of(wildcards).spec
-
-
-def train_inputs(wildcards):
-    run = run_of(wildcards)
-    study = study_of(wildcards)
-    before = [f"{run.warmup.folder}/run.json"] if run.warmup else []
-    return data_inputs(study, run.fold) + relative_sources(run.arm.entry.files) + before
-
-
-def train_spec(wildcards):
-    return run_of(wildcards).spec
-
-
 rule warmup:
     input:
         warmup_inputs,

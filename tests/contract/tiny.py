@@ -1,0 +1,170 @@
+"""Trainings small enough to be run by the hundred: volumes of 24x24x16, a V-Net of width 2, eight steps."""
+
+import csv
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import semimed.methods
+import torch
+from semimed import checkpoint, registry
+from semimed.files import canonical
+from semimed.identity import identify
+from semimed.optimise import run_step
+from semimed.randomness import seeded
+from semimed.store import COLUMNS
+from semimed.train import train
+from semimed.trainer import Job, Trainer
+
+TOYS = Path(__file__).parent / "toys"
+SUBSETS = {"train": 14, "validation": 2, "test": 2}
+LABELLED, STEPS, STOP = 8, 8, 5
+RECIPE = {
+    "steps": STEPS,
+    "labelled": 4,
+    "unlabelled": 4,
+    "pool": "rest",
+    "epoch": "labelled",
+    "sample": "patch",
+    "patch": [16, 16, 16],
+    "augment": "rotate-flip",
+    "optimiser": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.0001},
+    "schedule": {"name": "poly", "power": 0.9},
+    "clip": None,
+    "keep": 2,
+    "validate_every": 3,
+    "precision": "bf16",
+}
+INFERENCE = {"kind": "sliding", "stride": [8, 8, 16], "batch": 4, "largest_component": False, "geometry": "prepared"}
+
+
+@cache
+def discover() -> list[str]:
+    """Put the toys beside the package's methods for this test session, and return the names of all.
+
+    The toys are method files like any other: the registry reads them, relative imports work, they hash into the run.
+    """
+    found = registry.methods
+    semimed.methods.__path__.append(str(TOYS))
+    registry.methods = lambda folder=registry.METHODS: {**found(folder), **(found(TOYS) if folder == registry.METHODS else {})}
+    return list(registry.methods())
+
+
+METHODS = discover()
+WITH_WARMUP = [name for name in METHODS if registry.method(name).warmup is not None]
+
+
+def write_data(folder: Path) -> Path:
+    """Write a prepared data set, bright boxes in noise, and its split; return the folder."""
+    folder.mkdir(parents=True)
+    rows, split = [], []
+    names = [(subset, rank) for subset, count in SUBSETS.items() for rank in range(count)]
+    for number, (subset, rank) in enumerate(names):
+        case = f"{subset}{rank:02d}"
+        rng = np.random.default_rng(number)
+        label = np.zeros((24, 24, 16), np.uint8)
+        start = rng.integers(3, 9, 3)
+        label[start[0] : start[0] + 10, start[1] : start[1] + 10, start[2] - 3 : start[2] + 6] = 1
+        image = (rng.standard_normal((1, 24, 24, 16)) + 2 * label).astype(np.float32)
+        np.save(folder / f"{case}.image.npy", image)
+        np.save(folder / f"{case}.label.npy", label)
+        counts = ";".join(map(str, np.bincount(label.ravel())))
+        rows.append([case, case, "24x24x16", "1x1x1", counts, case, f"{case}.image.npy", f"{case}.label.npy", "0" * 64])
+        split.append([case, case, subset, rank])
+    split_columns = ("case", "group", "subset", "rank")
+    for path, columns, lines in ((folder / "cases.csv", COLUMNS, rows), (split_of(folder), split_columns, split)):
+        with path.open("w", newline="") as handle:
+            csv.writer(handle).writerows([columns, *lines])
+    return folder
+
+
+def split_of(data: Path) -> Path:
+    return data / "fold0.csv"
+
+
+def make_spec(name: str, stage: str = "train", validation: bool = True, recipe: dict | None = None, **changes) -> dict:
+    """Return the settings of a run (or warm-up) as the plan writes them; ``changes`` replace entries."""
+    entry = registry.method(name)
+    spec = {
+        "dataset": "la",
+        "method": name,
+        "backbone": {"name": "vnet", "width": 2, "dropout": True, "upsampling": "transposed"},
+        "hyperparameters": entry.hyperparameters,
+        "recipe": {**RECIPE, **(recipe or {})},
+        "validation": INFERENCE if validation else None,
+        "budget": LABELLED,
+        "fold": 0,
+        "seed": 0,
+    }
+    if entry.warmup is not None:
+        spec |= {"warmup": entry.warmup, "warmup_steps": 4}
+    if stage == "warmup":
+        del spec["hyperparameters"], spec["warmup_steps"]
+        spec["recipe"] |= {"steps": 4, "keep": 0}
+    return {**spec, **changes}
+
+
+def make_job(spec: dict, folder: Path, data: Path, **options) -> Job:
+    """Return the job of a run. ``options`` are further fields of ``Job``."""
+    options = {"kept": [4, 8], "device": "cpu"} | options
+    method, name = list(registry.method(spec["method"]).files), {"study": "tiny", "arm": spec["method"]}
+    return Job(canonical(spec), Path(folder), data, split_of(data), method, name, **options)
+
+
+def make_trainer(job: Job) -> Trainer:
+    """Return the trainer of a job as ``train`` makes it."""
+    work = job.folder / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    warmup = json.loads((job.warmup / "run.json").read_text())["hash"] if job.warmup else None
+    return Trainer(job, identify(job.spec, job.method_files, job.data / "cases.csv", job.split, warmup), work)
+
+
+def run(spec: dict, folder: Path, data: Path, **options) -> Path:
+    """Train to the end and return the run's folder."""
+    train(make_job(spec, folder, data, **options))
+    return Path(folder)
+
+
+def stop_after(step: int, act) -> type:
+    """Return an ``_iterate`` that calls ``act`` once the given step is done."""
+    original = Trainer._iterate
+
+    def iterate(self):
+        rate = original(self)
+        if self.step == step:
+            act()
+        return rate
+
+    return iterate
+
+
+def iterate(trainer: Trainer, step: int = 0, stage: str = "train") -> dict:
+    """Do one iteration on the batch and with the randomness of ``step``; return the terms and diagnostics."""
+    batch, clock = trainer.data.batch(step, trainer.method.views), make_clock(step)
+    trainer.method.train()
+    with seeded("fixed", step):
+        losses = (trainer.method.warmup_step if stage == "warmup" else trainer.method.step)(batch, clock)
+        return {**run_step(losses, trainer.optimisers), **clock.diagnostics}
+
+
+def make_clock(step: int, steps: int = STEPS):
+    from semimed.methods.base import Clock
+
+    return Clock(step, steps, step, step // 2, step == 0, step % 2 == 0)
+
+
+def weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    """Return the method's tensors of a published checkpoint."""
+    return checkpoint.load(Path(folder) / "weights" / f"{name}.pt")["method"]
+
+
+def equal(first: dict, second: dict) -> bool:
+    """Whether two state dictionaries have the same names and the same bits."""
+    return list(first) == list(second) and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def history(folder: Path) -> list[dict]:
+    """Return the rows of ``history.csv`` without the time they took."""
+    with (Path(folder) / "history.csv").open(newline="") as handle:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(handle)]
