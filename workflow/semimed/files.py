@@ -10,6 +10,10 @@ from pathlib import Path
 
 from .errors import BadInput
 
+# Read once: the umask belongs to the whole process, so reading it later would race with other threads.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 @contextlib.contextmanager
 def atomic(path: str | Path):
@@ -27,7 +31,7 @@ def atomic(path: str | Path):
         try:
             yield Path(temporary)
             _flush(temporary)
-            os.chmod(temporary, 0o666 & ~_umask())
+            os.chmod(temporary, 0o666 & ~_UMASK)
             os.replace(temporary, path)
             _flush(path.parent)
         finally:
@@ -86,9 +90,3 @@ def _flush(path: str | Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
