@@ -21,12 +21,15 @@ FIGURES = {
     for study in PLAN.studies.values()
     for name in study.document["figures"]
 }
-TABLE_CODE = [
-    f"workflow/semimed/{name}.py" for name in ("tables", "table_layout", "latex", "outcomes", "published", "statistics")
-]
-KIND_CODE = sorted(
-    str(path.relative_to(workflow.basedir)) for path in Path(workflow.basedir).glob("workflow/semimed/figure_kinds/*.py")
-)
+
+
+def sources(*names):
+    """Return files of the library as inputs, relative to the repository: a stage runs again when its own code changes."""
+    root = Path(workflow.basedir)
+    return sorted(str(path.relative_to(root)) for name in names for path in root.glob(f"workflow/semimed/{name}.py"))
+
+
+OUTCOME_CODE = ["outcomes", "published", "statistics"]
 
 
 wildcard_constraints:

@@ -4,7 +4,7 @@
 rule predict:
     input:
         record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
-        code="workflow/semimed/inference.py",
+        code=sources("inference"),
     output:
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/predictions/{checkpoint}-{output}-{subset}.npz",
     log:
@@ -24,7 +24,7 @@ rule evaluate:
     input:
         cases=study_cases,
         predictions="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/predictions/{checkpoint}-{output}-{subset}.npz",
-        code="workflow/semimed/metrics/segmentation.py",
+        code=sources("metrics/segmentation"),
     output:
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/metrics/{checkpoint}-{output}-{subset}.csv",
     log:
@@ -40,7 +40,7 @@ rule evaluate:
 rule curve:
     input:
         record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
-        code=["workflow/semimed/inference.py", "workflow/semimed/metrics/segmentation.py"],
+        code=sources("inference", "metrics/segmentation"),
     output:
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/curve.csv",
     log:

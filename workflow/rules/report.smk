@@ -5,7 +5,7 @@ rule table:
     input:
         runs=table_inputs,
         published="resources/published/tables.csv",
-        code=TABLE_CODE,
+        code=sources("tables", "table_layout", "latex", *OUTCOME_CODE),
     output:
         csv=report("<results>/tables/{study}.csv", caption="../report/table.rst", category="Tables"),
         md="<results>/tables/{study}.md",
@@ -25,7 +25,7 @@ rule table:
 rule all_tables:
     input:
         expand("<results>/tables/{study}.csv", study=PLAN.studies),
-        TABLE_CODE,
+        sources("tables", "table_layout", "latex", *OUTCOME_CODE),
     output:
         "<results>/tables/all.tex",
     log:
@@ -41,7 +41,8 @@ rule all_tables:
 rule figure:
     input:
         runs=figure_inputs,
-        code=["workflow/semimed/figures.py", *KIND_CODE],
+        published="resources/published/tables.csv",
+        code=sources("figures", "figure_kinds/*", *OUTCOME_CODE),
     output:
         png=report("<results>/figures/{study}/{figure}.png", caption="../report/figure.rst", category="Figures"),
         pdf="<results>/figures/{study}/{figure}.pdf",
@@ -61,7 +62,7 @@ rule report:
     input:
         tables=expand("<results>/tables/{study}.csv", study=PLAN.studies),
         figures=[f"{path}.png" for path in FIGURES],
-        code="workflow/semimed/report.py",
+        code=sources("report", "report_page", "tables", "table_layout", *OUTCOME_CODE),
     output:
         "<results>/report.html",
     log:
