@@ -6,7 +6,8 @@ from pathlib import Path
 from . import config as configuration
 from .errors import BadInput, nearest
 from .jobs import job
-from .plan import Plan, Run, Study
+from .plan import Plan
+from .study import Run, Study
 
 
 def load_plan(configfiles: list[str]) -> Plan:

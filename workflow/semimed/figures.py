@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from .figure_kinds import bars, curves, overlays, sensitivity
 from .figure_kinds.common import figure_arms, figure_budget
 from .files import atomic
-from .plan import Study
+from .study import Study
 
 KINDS = {"curves": curves, "bars": bars, "sensitivity": sensitivity, "overlays": overlays}
 STYLE = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .config import ROOT
 from .files import digest, file_digest
-from .plan import Run, Study, Warmup
+from .study import Run, Study, Warmup
 
 PACKAGE = Path(__file__).parent
 

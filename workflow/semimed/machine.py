@@ -1,4 +1,4 @@
-"""What a run ran on: versions, hardware, memory, and the hash of the shared code."""
+"""What a run ran on: versions, hardware, memory."""
 
 import os
 import platform
@@ -9,17 +9,15 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from .config import ROOT
-from .identity import engine_hash
 
 PACKAGES = ("torch", "numpy", "scipy", "connected-components-3d")
 
 
 def describe(device: torch.device) -> dict:
-    """Return versions, hardware, peak memory in MB, git commit (``None`` outside a checkout) and engine hash."""
+    """Return versions, hardware, peak memory in MB, and git commit (``None`` outside a checkout)."""
     on_gpu = device.type == "cuda"
     peak = torch.cuda.max_memory_allocated(device) if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
-        "engine": engine_hash(),
         "commit": _commit(),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",

@@ -12,7 +12,7 @@ import pandas as pd
 from .errors import BadInput
 from .identity import planned_hash
 from .metrics.segmentation import METRICS
-from .plan import Run, Study
+from .study import Run, Study
 
 VALID, STALE, MISSING = "valid", "stale", "missing"
 NEEDED = ("hash", "steps", "warmup_steps", "images", "seconds", "engine")

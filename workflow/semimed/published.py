@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .config import ROOT
 from .errors import BadInput, nearest
-from .plan import Study
+from .study import Study
 
 TABLES = ROOT / "resources" / "published" / "tables.csv"
 

@@ -7,8 +7,8 @@ from . import __version__
 from .files import atomic
 from .metrics.segmentation import METRICS
 from .outcomes import find_outcomes, read_record, valid
-from .plan import Study
 from .report_page import bullets, definitions, figure_html, page, table_html
+from .study import Study
 from .table_layout import Cell, Column, Table, cautions, lay_out, legend
 from .tables import Row, collect
 

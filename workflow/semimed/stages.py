@@ -12,8 +12,9 @@ from . import prepare as preparing
 from . import splits
 from .config import ROOT
 from .datasets import load as load_dataset
-from .plan import Plan, Run, Study
+from .plan import Plan
 from .store import read_cases
+from .study import Run, Study
 
 log = logging.getLogger(__name__)
 

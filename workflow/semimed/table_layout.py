@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from .metrics.segmentation import METRICS, Metric
-from .plan import Study
+from .study import Study
 
 DAGGER = "†"
 CHECKPOINTS = {"last": "last checkpoint", "best": "checkpoint selected on the validation cases"}

@@ -23,9 +23,9 @@ from .files import atomic
 from .latex import document, render
 from .metrics.segmentation import METRICS
 from .outcomes import MISSING, STALE, Outcome, find_outcomes, valid
-from .plan import Study
 from .published import published_values
 from .statistics import mean_std, paired_test
+from .study import Study
 from .table_layout import lay_out, legend, markdown, plain
 
 

@@ -15,8 +15,9 @@ from . import checkpoint
 from .build import build_method, choose_device
 from .datasets import load as load_dataset
 from .errors import BadInput
-from .files import write_json
+from .files import file_digest, write_json
 from .history import History, stop_at
+from .identity import engine_hash
 from .machine import describe
 from .methods.base import Clock
 from .optimise import MAIN, build_optimisers, run_step
@@ -77,6 +78,8 @@ class Trainer:
                 self._restore(checkpoint.load(Path(job.warmup) / "weights" / "selected.pt", self.device))
         self.history = History(work / "history.csv", max(1, min(20, self.steps // 100)), self.step, sums)
         self.validation = self._validation(best)
+        # The code as it was when this process loaded it: the files may be edited while it runs.
+        self.engine = engine_hash()
         self.started, self.stopped_by = time.monotonic(), None
 
     def run(self) -> None:
@@ -157,8 +160,10 @@ class Trainer:
             "seconds": round(self._seconds(), 3),
             "validation": self.validation.record() if self.validation else None,
             "threads": self.threads,
+            "engine": self.engine,
             **describe(self.device),
-            "files": {path.name: path.as_posix() for path in map(Path, self.job.method_files)},
+            "code": {Path(path).name: file_digest(path) for path in self.job.method_files},
+            "data": {"cases": file_digest(Path(self.job.data) / "cases.csv"), "split": file_digest(self.job.split)},
             "facts": self.data.facts.plain(),
             "config": self.spec,
         }

@@ -9,9 +9,9 @@ from matplotlib.lines import Line2D
 
 from ..metrics.segmentation import METRICS, Metric
 from ..outcomes import find_outcomes, valid
-from ..plan import Run, Study
 from ..published import published_values
 from ..statistics import mean_std
+from ..study import Run, Study
 from .common import FAINT, arm_colour, counted, figure_arms, figure_budget, scaled
 
 

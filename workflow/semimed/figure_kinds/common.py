@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 
 from ..metrics.segmentation import Metric
 from ..outcomes import Outcome, shortfall, valid
-from ..plan import Study
+from ..study import Study
 
 # Distinguishable with the common kinds of colour-blindness (after Okabe-Ito and Tol); the study's own arm has its own.
 OWN = "#D55E00"

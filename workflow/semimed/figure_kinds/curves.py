@@ -8,8 +8,8 @@ from matplotlib.ticker import MaxNLocator
 
 from ..metrics.segmentation import METRICS, Metric
 from ..outcomes import Outcome, column, find_outcomes, valid
-from ..plan import Run, Study
 from ..statistics import mean_std
+from ..study import Run, Study
 from .common import arm_colour, counted, figure_arms, figure_budget, say, scaled
 
 # Outputs beside the headline are grey and dashed: colours belong to arms.

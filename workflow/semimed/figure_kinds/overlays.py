@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from ..errors import BadInput
 from ..metrics.segmentation import METRICS, Metric
 from ..outcomes import Outcome, find_outcomes, valid
-from ..plan import Run, Study
 from ..store import Case, load_image, load_label, read_cases
+from ..study import Run, Study
 from .common import FAINT, counted, figure_arms, figure_budget, say, scaled
 
 TRUTH, PREDICTION = "#F0E442", "#56B4E9"  # yellow and sky blue: apart from each other and from grey for every reader

@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 
 from ..metrics.segmentation import METRICS, Metric
 from ..outcomes import Outcome, find_outcomes, valid
-from ..plan import Run, Study
 from ..statistics import mean_std
+from ..study import Run, Study
 from .common import FAINT, OWN, counted, figure_arms, figure_budget, scaled
 
 LINE = "#56606B"
