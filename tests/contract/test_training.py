@@ -3,13 +3,17 @@
 import json
 import logging
 import os
+import signal
 
 import pytest
 import torch
 from semimed import train as training
+from semimed import trainer as looping
+from semimed import validation as validating
 from semimed.errors import BadInput
+from semimed.history import History
 from semimed.trainer import Trainer
-from tiny import RECIPE, equal, iterate, make_clock, make_job, make_spec, run, stop_after, train, weights, write_data
+from tiny import RECIPE, equal, history, iterate, make_clock, make_job, make_spec, run, stop_after, train, weights, write_data
 
 
 def test_the_critic_trains_by_its_own_schedule(trainer):
@@ -42,33 +46,41 @@ def test_the_bank_is_addressed_by_index_and_emptied_per_epoch(trainer):
     assert float(made.history.write(4, 0.0)["bank"]) == pytest.approx((4 + 8 + 4 + 8) / 4)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, trainer, data, monkeypatch):
+@pytest.mark.parametrize("moment", ["log", "save", "keep", "validate"])
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, trainer, data, monkeypatch, moment):
+    """Step 3 is bad and the flag is read first at the log interval, or before one of the three kinds of writes."""
     names = {made.data.cases[i].case for made in [trainer("supervised")] for pair in made.data.sampler.indices(2) for i in pair}
-    original = Trainer._iterate
+    original, steps = Trainer._iterate, []
 
     def iterate(self):
+        steps.append(self.step)
+        self.history.interval = 1 if moment == "log" else 100
         if self.step == 2:
             with torch.no_grad():
                 next(self.method.parameters()).fill_(float("nan"))
         return original(self)
 
     monkeypatch.setattr(Trainer, "_iterate", iterate)
-    job = make_job(make_spec("supervised"), tmp_path / "run", data, save_seconds=0.0)
+    spec = make_spec("supervised", validation=moment == "validate")
+    options = {"save_seconds": 0.0 if moment == "save" else 1e9, "kept": [3] if moment == "keep" else []}
+    job = make_job(spec, tmp_path / "run", data, **options)
     with pytest.raises(BadInput, match="not finite at step 3 of tiny supervised") as caught:
         train(job)
-    assert all(case in str(caught.value) for case in names)
-    saved = torch.load(job.folder / "work" / "resume.pt", weights_only=True)
-    assert saved["step"] == 2 and all(torch.isfinite(value).all() for value in saved["method"].values())
-    assert not list(job.folder.rglob("run.json")) and not list(job.folder.rglob("last.pt"))
+    assert all(case in str(caught.value) for case in names) and steps == [0, 1, 2]
+    files = {path.name: torch.load(path, weights_only=True) for path in job.folder.rglob("*.pt")}
+    assert set(files) == ({"resume.pt", "resume.previous.pt"} if moment == "save" else set())
+    assert [files[name]["step"] for name in sorted(files)] == ([1, 2] if moment == "save" else [])
+    assert not list(job.folder.rglob("run.json"))
 
 
-def test_validation_selects_the_earliest_best(straight):
-    record = json.loads((straight("supervised") / "run.json").read_text())["validation"]
-    assert [step for step, _ in record["scores"]] == [3, 6, 8]
-    best = max(score for _, score in record["scores"])
-    assert record["dice"] == best and record["selected_step"] == next(step for step, score in record["scores"] if score == best)
-    content = torch.load(straight("supervised") / "weights" / "best.pt", weights_only=True)
-    assert content["step"] == record["selected_step"]
+def test_validation_selects_the_earliest_best(tmp_path, data, monkeypatch):
+    scores = iter([0.5, 0.5, 0.6, 0.8, 0.7, 0.7])  # two cases, steps 3, 6 and 8
+    monkeypatch.setattr(validating, "score_case", lambda *given: [{"dice": next(scores)}])
+    folder = run(make_spec("supervised"), tmp_path / "run", data)
+    record = json.loads((folder / "run.json").read_text())["validation"]
+    assert record["scores"] == [[3, pytest.approx(0.5)], [6, pytest.approx(0.7)], [8, pytest.approx(0.7)]]
+    assert record["selected_step"] == 6 and record["dice"] == pytest.approx(0.7)
+    assert torch.load(folder / "weights" / "best.pt", weights_only=True)["step"] == 6
 
 
 def test_finished_work_is_taken(tmp_path, data, straight, monkeypatch):
@@ -101,6 +113,33 @@ def test_a_killed_publishing_loses_nothing(tmp_path, data, monkeypatch):
             train(job)
     train(job)
     assert {"last.pt", "best.pt", "step000004.pt", "step000008.pt"} == {p.name for p in (job.folder / "weights").iterdir()}
+
+
+def test_a_half_finished_row_of_the_history_is_taken_up(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(looping, "History", lambda path, interval, step, sums: History(path, 4, step, sums))
+    whole = run(make_spec("supervised"), tmp_path / "whole", data)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_iterate", stop_after(6, lambda: os.kill(os.getpid(), signal.SIGUSR1)))
+        with pytest.raises(BadInput, match="stopped by SIGUSR1 at step 6"):
+            run(make_spec("supervised"), tmp_path / "parts", data)
+    parts = run(make_spec("supervised"), tmp_path / "parts", data)
+    assert history(parts) == history(whole) and [row["step"] for row in history(parts)] == ["4", "8"]
+
+
+def test_views_and_batches_are_functions_of_seed_and_step(trainer):
+    data = trainer("mt").data
+    views = {"rest": ("noise", "unlabelled"), "all": "noise", "clean": "clean"}
+    first, second = data.batch(3, views), data.batch(3, views)
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    noisy = first.view("all")
+    assert torch.equal(torch.rand(1), expected), "a view disturbed the step's own randomness"
+    assert second.view("rest").shape[0] == 4 and torch.equal(second.view("all"), noisy) and first.view("all") is noisy
+    assert torch.equal(first.view("clean"), first.image) and torch.equal(first.image, second.image)
+    assert not torch.equal(noisy[4:], second.view("rest")) and not torch.equal(data.batch(4, views).image, first.image)
+    assert first.label.shape == (4, 16, 16, 16) and (first.labelled, first.unlabelled) == (4, 4)
+    assert first.index[:4].max() < 8 <= first.index[4:].min() and first.names[0] == f"train{first.index[0]:02d}"
 
 
 def test_a_foreign_work_folder_starts_from_step_0(tmp_path, data, straight, monkeypatch, caplog):
