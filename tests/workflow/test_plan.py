@@ -82,7 +82,7 @@ MISTAKES = {
     "kind of a figure": (STUDY, "kind: bars", "kind: bar", "'bar' is not known; did you mean 'bars'?"),
     "key of a figure": (STUDY, "cases: 1}", "case: 1}", "unknown key 'case'; did you mean 'cases'?"),
     "own arm": (STUDY, "own: cml", "own: clm", "own: no arm 'clm'; did you mean 'cml'?"),
-    "metric": (STUDY, "hd95_voxel: null,", "hd95_voxels: null,", "'hd95_voxels'; did you mean 'hd95_voxel'?"),
+    "metric": (STUDY, "hd95_voxel: null,", "hd95_voxels: null,", "'hd95_voxels'.*did you mean 'hd95_voxel'?"),
     "key given twice": (STUDY, "own: cml\n", "own: cml\nown: mt\n", "the key 'own' is given twice"),
     "no YAML": (STUDY, "budgets: [2]\n", "budgets: [2\n", "is not valid YAML"),
 }
