@@ -96,7 +96,6 @@ def test_finished_work_is_taken(tmp_path, data, straight, monkeypatch):
     assert equal(weights(job.folder), expected) and not (job.folder / "work").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="publish clears weights/ of the outputs that a killed publish had moved there")
 def test_a_killed_publishing_loses_nothing(tmp_path, data, monkeypatch):
     job = make_job(make_spec("supervised"), tmp_path / "run", data)
     moved = []
@@ -199,7 +198,6 @@ def test_seeds_and_clocks(tmp_path, data, straight, monkeypatch):
     assert make_clock(3).epoch == 1 and RECIPE["labelled"] * 2 == 8
 
 
-@pytest.mark.xfail(strict=True, reason="a warm-up with another optimiser: its momentum and weight decay replace the recipe's")
 def test_the_recipe_keeps_its_optimiser_options_after_the_hand_over(tmp_path, data, warmups):
     own = {"name": "sgd", "lr": 0.05, "momentum": 0.5, "weight_decay": 0.0}
     trained = Trainer.__init__

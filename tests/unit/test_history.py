@@ -96,7 +96,6 @@ def test_the_message_names_step_stage_and_cases():
     assert "not finite at step 7 of la cml (cases B, A)" in line and "recipe.optimiser.lr" in line and "\n" not in line
 
 
-@pytest.mark.xfail(strict=True, reason="rows are written under the first row's columns, whatever they hold")
 def test_a_diagnostic_logged_now_and_then_stays_in_its_column(tmp_path):
 
     kept = History(tmp_path / "history.csv", 1)

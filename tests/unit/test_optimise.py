@@ -118,7 +118,6 @@ def test_auxiliary_optimisers_have_kind_rate_schedule_and_factors():
     assert group["lr"] == pytest.approx(0.05) and group["betas"] == (0.5, 0.9)
 
 
-@pytest.mark.xfail(strict=True, reason="a group of several parameters without a factor falls to main")
 def test_parameter_groups_without_a_factor_stay_with_their_optimiser():
     made = optimisers(bare(critic=lambda m: Auxiliary([m.other, {"params": [m.third, m.fourth]}], SGD)))
     assert len(made["critic"].parameters) == 3 and len(made["main"].parameters) == 1

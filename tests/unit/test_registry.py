@@ -147,7 +147,6 @@ def test_planning_imports_no_torch(module):
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": "workflow"}, cwd=registry.METHODS.parents[2])
 
 
-@pytest.mark.xfail(strict=True, reason="settings() looks in the method's own module only, the registry in the parent's too")
 def test_inherited_hyperparameters_are_found_at_run_time():
     import types
 

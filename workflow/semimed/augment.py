@@ -28,8 +28,8 @@ def draw_patch(volume: Tensor, label: Tensor | None, patch, rng: np.random.Gener
     """Return a random patch of a volume (C, X, Y, Z) and of its label (X, Y, Z), or ``None`` for a volume without one.
 
     ``rotate_flip`` turns by k x 90 degrees in the plane of the first two axes and then flips one of them, always, as
-    the public left-atrium code does. Cropping first and turning the patch draws from the same distribution as turning
-    the whole volume, at a fraction of the cost. Like that code the last possible offset is never drawn.
+    the public left-atrium code does. The patch is cut first and turned after, at a fraction of the cost of turning the
+    volume. Like that code the last possible offset is never drawn; on a flipped axis that is the other end.
     """
     turns, axis = (int(rng.integers(4)), int(rng.integers(2))) if rotate_flip else (0, None)
     size = (patch[1], patch[0], *patch[2:]) if turns % 2 else tuple(patch)

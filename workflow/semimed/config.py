@@ -22,9 +22,10 @@ class _Loader(yaml.CSafeLoader):
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
+            if isinstance(key, (list, dict)):
+                raise BadInput(f"{node.start_mark.name}, line {line}: a list or mapping cannot be a key; write a plain word")
             if key in seen:
-                line = key_node.start_mark.line + 1
                 raise BadInput(f"{node.start_mark.name}, line {line}: the key '{key}' is given twice; remove one")
             seen.add(key)
         return super().construct_mapping(node, deep)

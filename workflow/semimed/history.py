@@ -8,25 +8,29 @@ import torch
 from torch import Tensor
 
 from .errors import BadInput
-from .files import writable
+from .files import atomic, writable
 
 
 class History:
-    """Means of the terms over each interval. Values stay on the device and come to the CPU once per interval."""
+    """Means of the terms over each interval. Values stay on the device and come to the CPU once per interval.
+
+    ``sums`` is name -> (sum, count): a diagnostic need not be logged at every step.
+    """
 
     def __init__(self, path: Path, interval: int, step: int = 0, sums: dict | None = None):
         self.path, self.interval = path, interval
-        self.sums: dict[str, Tensor] = dict(sums or {})
-        self.count = step % interval
+        self.sums: dict[str, tuple[Tensor, int]] = dict(sums or {})
+        self.steps = step % interval
         self.first_bad = None
         self.started = time.monotonic()
         self._cut(step)
 
     def add(self, step: int, terms: dict[str, Tensor]) -> None:
         """Add the terms of the iteration that made ``step`` steps; remember the first step with a non-finite loss."""
-        self.count += 1
+        self.steps += 1
         for name, value in terms.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
+            total, count = self.sums.get(name, (0.0, 0))
+            self.sums[name] = (total + value, count + 1)
         bad = ~torch.isfinite(torch.stack([value.float() for value in terms.values()])).all()
         if self.first_bad is None:
             self.first_bad = torch.full((), -1, dtype=torch.long, device=bad.device)
@@ -39,31 +43,42 @@ class History:
 
     def write(self, step: int, rate: float) -> dict[str, float]:
         """Append the row of a full interval and return it."""
-        values = torch.stack([value.float() for value in self.sums.values()]).cpu() / self.count
-        row = {"step": step, "lr": rate, "seconds": (time.monotonic() - self.started) / self.count}
+        values = torch.stack([total.float() / count for total, count in self.sums.values()]).cpu()
+        row = {"step": step, "lr": rate, "seconds": (time.monotonic() - self.started) / self.steps}
         row |= {name: float(value) for name, value in zip(self.sums, values, strict=True)}
         with writable(self.path):
-            fresh = not self.path.exists()
-            with self.path.open("a", newline="") as handle:
-                writer = csv.DictWriter(handle, list(row))
-                if fresh:
-                    writer.writeheader()
-                writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-        self.sums, self.count, self.started = {}, 0, time.monotonic()
+            columns, rows = self._read()
+            if set(row) <= set(columns):
+                with self.path.open("a", newline="") as handle:
+                    csv.DictWriter(handle, columns).writerow(_printed(row))
+            else:
+                self._write([*columns, *(name for name in row if name not in columns)], [*rows, _printed(row)])
+        self.sums, self.steps, self.started = {}, 0, time.monotonic()
         return row
 
     def _cut(self, step: int) -> None:
         """Drop rows after ``step``: they were made after the checkpoint that training goes on from."""
+        columns, rows = self._read()
+        if columns:
+            self._write(columns, [row for row in rows if None not in row.values() and int(row["step"]) <= step])
+
+    def _read(self) -> tuple[list[str], list[dict]]:
         if not self.path.exists():
-            return
+            return [], []
         with self.path.open(newline="") as handle:
-            rows = list(csv.reader(handle))
-        kept = rows[:1] + [row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) <= step]
-        if len(kept) == 1:
-            self.path.unlink()
-            return
-        with self.path.open("w", newline="") as handle:
-            csv.writer(handle).writerows(kept)
+            reader = csv.DictReader(handle)
+            rows = list(reader)
+            return list(reader.fieldnames or []), rows
+
+    def _write(self, columns: list[str], rows: list[dict]) -> None:
+        with atomic(self.path) as temporary, temporary.open("w", newline="") as handle:
+            writer = csv.DictWriter(handle, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _printed(row: dict) -> dict:
+    return {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
 
 
 def stop_at(step: int, stage: str, names: list[str]) -> BadInput:

@@ -29,6 +29,10 @@ def sliding_window(predict: Callable[[Tensor], Tensor], image: Tensor, patch, st
             f"inference: stride {list(stride)} and patch {list(patch)} need one entry for each of the {image.ndim - 1} axes of "
             "the images; mend inference.stride or recipe.patch"
         )
+    if any(step > side for step, side in zip(stride, patch, strict=True)):
+        raise BadInput(
+            f"inference: stride {list(stride)} leaves gaps between patches {list(patch)}; make inference.stride smaller"
+        )
     shape = image.shape[1:]
     missing = [max(side - axis, 0) for side, axis in zip(patch, shape, strict=True)]
     before = [m // 2 for m in missing]

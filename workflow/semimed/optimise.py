@@ -22,6 +22,13 @@ class Optimiser:
     schedule: dict
     parameters: list[nn.Parameter]
 
+    def take_over(self, state: dict) -> None:
+        """Take an earlier stage's state (momentum buffers, moments) and keep this stage's own options."""
+        options = [{key: value for key, value in group.items() if key != "params"} for group in self.optimiser.param_groups]
+        self.optimiser.load_state_dict(state)
+        for group, own in zip(self.optimiser.param_groups, options, strict=True):
+            group.update(own)
+
     def set_rate(self, step: int, steps: int) -> float:
         rate = learning_rate(self.schedule, self.base, step, steps)
         for group in self.optimiser.param_groups:
@@ -49,10 +56,9 @@ def build_optimisers(method: Method, recipe: dict) -> dict[str, Optimiser]:
 
 def _build(auxiliary: Auxiliary) -> Optimiser:
     options = {key: value for key, value in auxiliary.optimiser.items() if key != "name"}
-    groups = [g if isinstance(g, dict) else {"params": [g]} for g in auxiliary.parameters]
-    plain = [g["params"][0] for g in groups if set(g) == {"params"} and len(list(g["params"])) == 1]
-    named = [{"factor": 1.0, **g} for g in groups if "factor" in g]
-    groups = ([{"params": plain, "factor": 1.0}] if plain else []) + named
+    plain = [p for p in auxiliary.parameters if not isinstance(p, dict)]
+    groups = [{"params": plain, "factor": 1.0}] if plain else []
+    groups += [{"factor": 1.0, **group} for group in auxiliary.parameters if isinstance(group, dict)]
     optimiser = OPTIMISERS[auxiliary.optimiser["name"]](groups, **options)
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     return Optimiser(optimiser, options["lr"], auxiliary.schedule, parameters)
@@ -69,18 +75,14 @@ def run_step(losses: Iterator, optimisers: dict[str, Optimiser], clip: float | N
     while item is not None:
         name, terms = item if isinstance(item, tuple) else (MAIN, item)
         prefix = "" if name == MAIN else f"{name}/"
-        recorded |= {prefix + key: _detached(value) for key, value in terms.items()}
         optimiser = optimisers[name]
         loss = sum(terms.values())
+        recorded |= {prefix + key: torch.as_tensor(value, device=loss.device).detach() for key, value in terms.items()}
         optimiser.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss, inputs=optimiser.parameters)
+        torch.autograd.backward(loss, inputs=[p for p in optimiser.parameters if p.requires_grad])
         if clip is not None:
             nn.utils.clip_grad_norm_(optimiser.parameters, clip)
         optimiser.optimiser.step()
         del item, terms, loss
         item = next(losses, None)
     return recorded
-
-
-def _detached(value) -> torch.Tensor:
-    return value.detach() if isinstance(value, torch.Tensor) else torch.tensor(float(value))

@@ -74,9 +74,11 @@ def _entry(path: Path) -> Entry:
     tree = _parse(path)
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     siblings = _siblings(tree, path.parent)
-    candidates = [node for node in classes.values() if node.name not in ("Hyperparameters", "Warmup")]
+    known = {"Method"}.union(*siblings.values()) - {"Hyperparameters", "Warmup"}
+    others = [node for node in classes.values() if node.name not in ("Hyperparameters", "Warmup")]
+    candidates = [node for node in others if known & {_name(base) for base in node.bases}]
     if len(candidates) != 1:
-        raise BadInput(f"{path.name} must define one method class, found {sorted(c.name for c in candidates)}")
+        raise BadInput(f"{path.name} must define one class derived from Method, found {sorted(c.name for c in candidates)}")
     parents = {_name(base) for base in candidates[0].bases}
     inherited = [_entry(s) for s, names in siblings.items() if parents & names]
     warmup = _defaults(classes["Warmup"]) if "Warmup" in classes else next((e.warmup for e in inherited), None)

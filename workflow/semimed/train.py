@@ -1,6 +1,6 @@
 """Training a run, in a work folder that survives whatever happens to the job.
 
-Everything a resumed run needs lives in ``work/`` of the run's folder. At the end the outputs are moved out, ``run.json``
+Everything a resumed run needs lives in ``work/`` of the run's folder. At the end the outputs get their place, ``run.json``
 last, and ``work/`` is removed, so training is "take finished work, or do it".
 """
 
@@ -33,12 +33,25 @@ def train(job: Job) -> None:
 
 
 def publish(work: Path, folder: Path) -> None:
-    """Move everything out of ``work``, ``run.json`` last, and remove it. Weights of an earlier training go first."""
+    """Give everything in ``work`` its place in ``folder``, ``run.json`` last, then remove ``work``.
+
+    Files are linked, not moved: a job killed halfway, whose outputs Snakemake then removes, still has all of its work.
+    """
     with writable(folder):
         shutil.rmtree(folder / "weights", ignore_errors=True)
         for path in sorted(work.rglob("*"), key=lambda path: path.name == "run.json"):
             if path.is_file() and not path.name.startswith((".", "resume")):
-                target = folder / path.relative_to(work)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, target)
+                _link(path, folder / path.relative_to(work))
         shutil.rmtree(work)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Put ``source`` at ``target`` too, replacing what is there in one step; a copy where links are not supported."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.publishing")
+    fresh.unlink(missing_ok=True)
+    try:
+        os.link(source, fresh)
+    except OSError:
+        shutil.copyfile(source, fresh)
+    os.replace(fresh, target)

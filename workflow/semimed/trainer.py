@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import shutil
 import signal
 import time
@@ -75,7 +74,7 @@ class Trainer:
         else:
             self._clear()
             if job.warmup:
-                self._restore(checkpoint.load(Path(job.warmup) / "weights" / "selected.pt", self.device))
+                self._take_over(checkpoint.load(Path(job.warmup) / "weights" / "selected.pt", self.device))
         self.history = History(work / "history.csv", max(1, min(20, self.steps // 100)), self.step, sums)
         self.validation = self._validation(best)
         # The code as it was when this process loaded it: the files may be edited while it runs.
@@ -146,7 +145,8 @@ class Trainer:
         if self.job.stage == "train":
             checkpoint.save(self.weights / "last.pt", self._weights())
         elif self.validation:
-            os.replace(self.weights / "best.pt", self.weights / "selected.pt")
+            # A copy, so that a job killed before run.json is written still finds the best one.
+            shutil.copyfile(self.weights / "best.pt", self.weights / "selected.pt")
         else:
             checkpoint.save(self.weights / "selected.pt", {**self._weights(), **self._optimiser_states()})
         batch = self.recipe["labelled"] + self.recipe["unlabelled"]
@@ -189,17 +189,12 @@ class Trainer:
         return Validation(cases, self.data.facts.classes, self.spec, self.device, best)
 
     def _weights(self) -> dict:
-        facts = {**self.data.facts.plain()}
-        return {
-            "hash": self.identity,
-            "spec": self.job.spec,
-            "facts": facts,
-            "step": self.step,
-            "method": self.method.state_dict(),
-        }
+        facts, state = self.data.facts.plain(), self.method.state_dict()
+        return {"hash": self.identity, "spec": self.job.spec, "facts": facts, "step": self.step, "method": state}
 
     def _optimiser_states(self) -> dict:
-        return {"optimisers": {name: o.optimiser.state_dict() for name, o in self.optimisers.items()}}
+        states = {name: optimiser.optimiser.state_dict() for name, optimiser in self.optimisers.items()}
+        return {"optimiser": self.recipe["optimiser"]["name"], "optimisers": states}
 
     def _save_resume(self) -> None:
         self._check_finite()
@@ -222,6 +217,13 @@ class Trainer:
         self.method.load_state_dict(content["method"])
         for name, state in content["optimisers"].items():
             self.optimisers[name].optimiser.load_state_dict(state)
+
+    def _take_over(self, content: dict) -> None:
+        """Start from a warm-up: its weights and, where the optimiser is of the same kind, what that has gathered."""
+        self.method.load_state_dict(content["method"])
+        if content["optimiser"] == self.recipe["optimiser"]["name"]:
+            for name, state in content["optimisers"].items():
+                self.optimisers[name].take_over(state)
 
     def _clear(self) -> None:
         """Remove what another training left in the work folder."""

@@ -82,5 +82,7 @@ class Method(nn.Module, abc.ABC):
 
 def settings(kind: type[Method], name: str, values: dict | None):
     """Return the method's ``Hyperparameters`` or ``Warmup`` with ``values`` over its defaults; ``None`` if it has none."""
-    cls = getattr(sys.modules[kind.__module__], name, None)
+    # A subclass without settings of its own has its parent's, as in the registry.
+    modules = (sys.modules[parent.__module__] for parent in kind.__mro__)
+    cls = next((vars(module)[name] for module in modules if name in vars(module)), None)
     return None if cls is None else cls(**(values or {}))
