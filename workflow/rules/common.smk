@@ -6,12 +6,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 from semimed.errors import BadInput
-from semimed.files import canonical
+from semimed.files import canonical, check_folders
 from semimed.identity import relative_sources
 from semimed.plan import Plan
 
 try:
     PLAN = Plan(config, where=" + ".join(map(str, workflow.configfiles)) or "config")
+    check_folders(PLAN.results)
 except BadInput as error:
     sys.exit(f"semimed: error: {error}")
 
@@ -56,17 +57,20 @@ def run_folder(wildcards):
     return f"{RESULTS}/runs/{w.study}/{w.arm}/{w.budget}/fold{w.fold}-seed{w.seed}"
 
 
+def looked_up(known, path, kind):
+    """Return what stands for a path in the plan; a path outside it is one clear line."""
+    if path not in known:
+        raise WorkflowError(f"{path} is no {kind} of the configured studies, budgets, folds and seeds")
+    return known[path]
+
+
 def run_of(wildcards):
-    """Return the run that a job's wildcards name; a path outside the plan is one clear line."""
-    folder = run_folder(wildcards)
-    if folder not in PLAN.runs:
-        raise WorkflowError(f"{folder} is no run of the configured studies, budgets, folds and seeds")
-    return PLAN.runs[folder]
+    return looked_up(PLAN.runs, run_folder(wildcards), "run")
 
 
 def warmup_of(wildcards):
     w = wildcards
-    return PLAN.warmups[f"{RESULTS}/warmups/{w.study}/{w.key}/{w.budget}/fold{w.fold}-seed{w.seed}"]
+    return looked_up(PLAN.warmups, f"{RESULTS}/warmups/{w.study}/{w.key}/{w.budget}/fold{w.fold}-seed{w.seed}", "warm-up")
 
 
 def data_inputs(study, fold):
@@ -96,7 +100,8 @@ def study_cases(wildcards):
 
 
 def split_options(wildcards):
-    return canonical(study_of(wildcards).document["split"])
+    # each fold is a file of its own, the same however many there are
+    return canonical({key: value for key, value in study_of(wildcards).document["split"].items() if key != "folds"})
 
 
 # --- warm-ups and runs ---
@@ -146,7 +151,7 @@ def table_content(wildcards):
 
 
 def figure_inputs(wildcards):
-    return FIGURES[f"{RESULTS}/figures/{wildcards.study}/{wildcards.figure}"]
+    return looked_up(FIGURES, f"{RESULTS}/figures/{wildcards.study}/{wildcards.figure}", "figure")
 
 
 def figure_content(wildcards):

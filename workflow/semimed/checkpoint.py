@@ -3,6 +3,7 @@
 A checkpoint holds tensors and plain Python values only (``weights_only``) and the hash of what makes the run.
 """
 
+import io
 import logging
 import os
 import pickle
@@ -19,8 +20,11 @@ log = logging.getLogger(__name__)
 
 def save(path: str | Path, content: dict) -> None:
     """Write a checkpoint atomically."""
+    # By way of memory: PyTorch's own writer hides the reason of a failed write (a full disk) in a RuntimeError.
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **content}, buffer)
     with atomic(path) as temporary:
-        torch.save({"format": FORMAT, **content}, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> dict:

@@ -90,3 +90,12 @@ def _flush(path: str | Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def check_folders(results: str | Path) -> None:
+    """Raise ``BadInput`` where a file stands in the place of the results folder, of one above it or of one of its own."""
+    results = Path(results)
+    kinds = ("data", "splits", "warmups", "runs", "tables", "figures", "logs")
+    for place in (*reversed(results.parents), results, *(results / kind for kind in kinds)):
+        if place.exists() and not place.is_dir():
+            raise BadInput(f"cannot write {place}: a file stands where a folder is needed; move it away or change `results:`")

@@ -23,6 +23,10 @@ class Plan:
     def __init__(self, config: dict, where: str = "config/config.yaml", root: Path = configuration.ROOT):
         self.root = Path(root)
         self.config = configuration.checked(config, "config", where)
+        known = [path.stem for path in (self.root / "config" / "datasets").glob("*.yaml")]
+        for name in self.config["raw"]:
+            if name not in known:
+                raise BadInput(f"{where}: raw: unknown data set '{name}'{nearest(name, known)}")
         self.results = self.config["results"].rstrip("/")
         self.studies = {name: self._study(name) for name in self.config["studies"]}
         self.runs = {run.folder: run for study in self.studies.values() for run in study.runs}
@@ -103,7 +107,8 @@ class Plan:
         data = {
             "dataset": document["dataset"],
             "preparation": {"name": document["preparation"], **preparation},
-            "split": document["split"],
+            # How many folds there are decides nothing of any one of them: adding a fold re-trains nothing.
+            "split": {key: value for key, value in document["split"].items() if key != "folds"},
             "backbone": backbone,
             "method": entry.name,
         }

@@ -1,6 +1,7 @@
 """Raw files to arrays: one image and one label file per case, and ``cases.csv``, written last."""
 
 import csv
+import io
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -92,8 +93,11 @@ def _row(scan: Scan, image: np.ndarray, label: np.ndarray | None, raw: Path, cla
 
 def _save(path: Path, array: np.ndarray) -> None:
     """Write through to the disk: ``cases.csv`` must never vouch for an array that a power cut took."""
+    # By way of memory: NumPy's own writer drops the reason of a failed write (a full disk).
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
     with open(path, "wb") as handle:
-        np.save(handle, array, allow_pickle=False)
+        handle.write(buffer.getbuffer())
         handle.flush()
         os.fsync(handle.fileno())
 
