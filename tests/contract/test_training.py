@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 
 import pytest
@@ -101,15 +102,17 @@ def test_a_killed_publishing_loses_nothing(tmp_path, data, monkeypatch):
     moved = []
 
     def killed(source, target, replace=os.replace):
-        if len(moved) == 3 and "work" in str(source):
-            raise KeyboardInterrupt
+        if "publishing" in str(source):
+            moved.append(target)
+            if len(moved) == 3:
+                raise KeyboardInterrupt
         replace(source, target)
-        moved.extend([target] if "work" not in str(target) else [])
 
     with monkeypatch.context() as patch:
         patch.setattr(training.os, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             train(job)
+    shutil.rmtree(job.folder / "weights", ignore_errors=True)  # as Snakemake does before it runs the job again
     train(job)
     assert {"last.pt", "best.pt", "step000004.pt", "step000008.pt"} == {p.name for p in (job.folder / "weights").iterdir()}
 
@@ -207,3 +210,11 @@ def test_the_recipe_keeps_its_optimiser_options_after_the_hand_over(tmp_path, da
     trained(made, job, "x", job.folder / "work")
     group = made.optimisers["main"].optimiser.param_groups[0]
     assert (group["momentum"], group["weight_decay"]) == (0.5, 0.0)
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, data):
+    job = make_job(make_spec("supervised"), tmp_path / "run", data)
+    with training.alone(job.folder), pytest.raises(BadInput, match="is being trained by another process"):
+        train(job)
+    train(job)
+    assert not (job.folder / ".lock").exists()

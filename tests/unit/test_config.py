@@ -4,6 +4,7 @@ import pytest
 import yaml
 from semimed import config
 from semimed.errors import BadInput
+from semimed.metrics.segmentation import METRICS
 
 GOOD = {"studies": ["a"], "seeds": [0], "results": "results", "raw": {}}
 ARM = {"method": "mt", "recipe": {"steps": 5}}
@@ -120,3 +121,7 @@ def test_a_missing_file_names_the_nearest(tmp_path):
 def test_every_file_of_the_repository_is_good(path):
     kind = {"studies": "study", "datasets": "dataset"}[path.parent.name]
     config.checked(yaml.safe_load(path.read_text()), kind, path.name)
+
+
+def test_the_schema_knows_every_metric():
+    assert config.schema("study")["properties"]["metrics"]["propertyNames"]["enum"] == list(METRICS)

@@ -63,14 +63,14 @@ def test_a_half_interval_is_taken_up(path):
 
 
 def test_the_caller_keeps_its_sums(path):
-    sums = {"supervised": torch.tensor(2.0)}
+    sums = {"supervised": (torch.tensor(2.0), 1)}
     History(path, 4, step=1, sums=sums).add(2, {"supervised": torch.tensor(5.0)})
-    assert sums["supervised"] == 2
+    assert sums["supervised"] == (2, 1)
     value = torch.tensor(3.0)
     history = History(path, 4)
     history.add(1, {"supervised": value})
     value.add_(1)
-    assert history.sums["supervised"] == 3
+    assert history.sums["supervised"] == (3, 1)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])

@@ -82,8 +82,12 @@ def test_a_borrowed_function_makes_a_sibling_but_no_parent(folder):
 
 
 def test_one_class_per_file(tmp_path):
-    (tmp_path / "two.py").write_text("class A: pass\nclass B: pass\n")
-    with pytest.raises(BadInput, match=r"two\.py must define one method class, found \['A', 'B'\]"):
+    file = tmp_path / "two.py"
+    file.write_text("class Critic(nn.Module): pass\nclass A(Method): pass\n")
+    assert set(registry.methods(tmp_path / ".")) == {"two"}
+    file.write_text("class A(Method): pass\nclass B(Method): pass\n")
+    registry.methods.cache_clear(), registry._parse.cache_clear()
+    with pytest.raises(BadInput, match=r"two\.py must define one class derived from Method, found \['A', 'B'\]"):
         registry.methods(tmp_path)
 
 

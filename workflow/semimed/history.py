@@ -59,8 +59,11 @@ class History:
     def _cut(self, step: int) -> None:
         """Drop rows after ``step``: they were made after the checkpoint that training goes on from."""
         columns, rows = self._read()
-        if columns:
-            self._write(columns, [row for row in rows if None not in row.values() and int(row["step"]) <= step])
+        kept = [row for row in rows if None not in row.values() and int(row["step"]) <= step]
+        if kept:
+            self._write(columns, kept)
+        else:
+            self.path.unlink(missing_ok=True)
 
     def _read(self) -> tuple[list[str], list[dict]]:
         if not self.path.exists():

@@ -130,7 +130,9 @@ class Study:
         """Return what of the study's file decides its table, beside the runs: titles, labels, rows, published names."""
         keys = ("title", "tables", "metrics", "own", "published")
         labels = {name: [arm.label, arm.reinterpretation] for name, arm in self.arms.items()}
-        return {"labels": labels, **{key: self.document.get(key) for key in keys}}
+        # Rows are printed in the order of the file, which sorted keys would hide.
+        order = {name: list(table["rows"]) for name, table in self.document["tables"].items()}
+        return {"labels": labels, "order": order, **{key: self.document.get(key) for key in keys}}
 
     def table_inputs(self) -> list[str]:
         """Return the files a table is made from: record and metrics of every run that stands in it."""

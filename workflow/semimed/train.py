@@ -4,12 +4,15 @@ Everything a resumed run needs lives in ``work/`` of the run's folder. At the en
 last, and ``work/`` is removed, so training is "take finished work, or do it".
 """
 
+import contextlib
+import fcntl
 import json
 import logging
 import os
 import shutil
 from pathlib import Path
 
+from .errors import BadInput
 from .files import writable
 from .identity import identify
 from .trainer import Job, Trainer
@@ -23,13 +26,31 @@ def train(job: Job) -> None:
     identity = identify(job.spec, job.method_files, Path(job.data) / "cases.csv", job.split, before)
     work = Path(job.folder) / "work"
     finished = work / "run.json"
-    if not (finished.exists() and json.loads(finished.read_text())["hash"] == identity):
-        with writable(work):
-            work.mkdir(parents=True, exist_ok=True)
-        Trainer(job, identity, work).run()
-    else:
-        log.info("taking the finished work in %s", work)
-    publish(work, Path(job.folder))
+    with alone(Path(job.folder)):
+        if finished.exists() and json.loads(finished.read_text())["hash"] == identity:
+            log.info("taking the finished work in %s", work)
+        else:
+            with writable(work):
+                work.mkdir(parents=True, exist_ok=True)
+            Trainer(job, identity, work).run()
+        publish(work, Path(job.folder))
+
+
+@contextlib.contextmanager
+def alone(folder: Path):
+    """Hold a run's folder: a job that outlived its Snakemake must not write beside the one that replaces it."""
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / ".lock").open("w")
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadInput(f"{folder} is being trained by another process: wait for it or end it, then run again") from error
+        except OSError:
+            log.info("no file locks in %s: make sure that no other process trains this run", folder)
+        yield
+        (folder / ".lock").unlink(missing_ok=True)
 
 
 def publish(work: Path, folder: Path) -> None:
