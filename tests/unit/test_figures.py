@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
 from semimed.errors import BadInput
-from semimed.figure_kinds import bars, curves, overlays, sensitivity
-from semimed.figure_kinds.common import arm_colour, figure_arms
-from semimed.figures import KINDS, draw_figure, figure_inputs
 from semimed.metrics.segmentation import METRICS
-from semimed.outcomes import find_outcomes
+from semimed.reporting.figure_kinds import bars, curves, overlays, sensitivity
+from semimed.reporting.figure_kinds.common import arm_colour
+from semimed.reporting.figures import KINDS, draw_figure
+from semimed.reporting.outcomes import find_outcomes
 from semimed.store import load_label, read_cases
 from synthetic_results import CASES, blob, make_plan, write_curve, write_predictions, write_run
 
@@ -56,7 +56,7 @@ def test_every_figure_of_a_study_is_drawn_and_not_empty(name, tmp_path):
         pixels = imread(png)
         assert pixels.shape[0] > 200 and pixels.shape[1] > 400 and pixels[..., :3].std() > 0.02
         assert pdf.read_bytes().startswith(b"%PDF")
-        assert all(Path(path).is_file() for path in figure_inputs(study, figure))
+        assert all(Path(path).is_file() for path in study.figure_inputs(figure))
 
 
 def test_the_same_numbers_give_the_same_files(cml, tmp_path):
@@ -68,11 +68,11 @@ def test_the_same_numbers_give_the_same_files(cml, tmp_path):
 
 def test_inputs_are_the_files_of_the_figures_runs(cml):
     run = cml.select(["cml"], 8)[0]
-    assert f"{run.folder}/curve.csv" in figure_inputs(cml, "curves")
-    assert run.metrics("last") in figure_inputs(cml, "ladder") and run.predictions("last") not in figure_inputs(cml, "ladder")
-    paths = figure_inputs(cml, "overlays")
-    assert paths[0] == f"{cml.data}/cases.csv" and run.predictions("last") in paths
-    assert len(figure_inputs(cml, "sensitivity")) == 2 * len(cml.select(figure_arms(cml, options_of(cml, "sensitivity")), 8))
+    assert f"{run.folder}/curve.csv" in cml.figure_inputs("curves")
+    assert run.metrics("last") in cml.figure_inputs("ladder") and run.predictions("last") not in cml.figure_inputs("ladder")
+    paths = cml.figure_inputs("overlays")
+    assert paths[-1] == f"{cml.data}/cases.csv" and run.predictions("last") in paths
+    assert len(cml.figure_inputs("sensitivity")) == 2 * len(cml.select(cml.figure_arms(options_of(cml, "sensitivity")), 8))
     assert not any("/4/" in path for path in paths)
 
 

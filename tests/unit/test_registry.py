@@ -81,14 +81,14 @@ def test_a_borrowed_function_makes_a_sibling_but_no_parent(folder):
     assert alone.hyperparameters == {} and alone.warmup is None and alone.outputs == ("prediction",)
 
 
-def test_one_class_per_file(tmp_path):
-    file = tmp_path / "two.py"
-    file.write_text("class Critic(nn.Module): pass\nclass A(Method): pass\n")
-    assert set(registry.methods(tmp_path / ".")) == {"two"}
-    file.write_text("class A(Method): pass\nclass B(Method): pass\n")
-    registry.methods.cache_clear(), registry._parse.cache_clear()
+def test_one_method_per_file(tmp_path):
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    for folder, text in ((good, "class Critic(nn.Module): pass\n"), (bad, "class A(Method): pass\n")):
+        folder.mkdir()
+        (folder / "two.py").write_text(text + "class B(Method): pass\n")
+    assert set(registry.methods(good)) == {"two"}
     with pytest.raises(BadInput, match=r"two\.py must define one class derived from Method, found \['A', 'B'\]"):
-        registry.methods(tmp_path)
+        registry.methods(bad)
 
 
 def test_the_package():

@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 
 import pytest
 from semimed.errors import BadInput
-from semimed.figures import draw_figure
-from semimed.report import write_report
+from semimed.reporting.figures import draw_figure
+from semimed.reporting.page import write_report
 from synthetic_results import make_plan, write_run
 
 

@@ -7,9 +7,9 @@ import shutil
 import subprocess
 
 import pytest
-from semimed import tables
-from semimed.latex import escape
-from semimed.table_layout import p_text
+from semimed.reporting import tables
+from semimed.reporting.latex import escape
+from semimed.reporting.table_layout import p_text
 from synthetic_results import make_plan, write_run
 
 DICE = {"supervised": 0.80, "cps": 0.87, "cfl": 0.88, "cml": 0.90}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from semimed import tables
 from semimed.errors import BadInput
-from semimed.table_layout import Cell, lay_out, ranked
+from semimed.reporting import tables
+from semimed.reporting.table_layout import Cell, lay_out, ranked
 from synthetic_results import CASES, make_plan, write_run
 
 DICE = {"supervised": 0.80, "mt": 0.84, "ua-mt": 0.85, "cps": 0.87, "cfl": 0.88, "cml": 0.90}

@@ -84,7 +84,7 @@ def test_a_new_fold_trains_only_that_fold(made, by):
 @pytest.mark.parametrize("change", ["style", "caption", "label", "title"])
 def test_a_change_of_looks_measures_nothing(made, change):
     if change == "style":
-        made.replace("workflow/semimed/figures.py", '"axes.titlesize": 9', '"axes.titlesize": 10')
+        made.replace("workflow/semimed/reporting/figures.py", '"axes.titlesize": 9', '"axes.titlesize": 10')
     elif change == "caption":
         made.replace(STUDY, "Each arm.", "Each arm at two labels.")
     elif change == "label":

@@ -30,7 +30,7 @@ def sources(*names):
     return sorted(str(path.relative_to(root)) for name in names for path in root.glob(f"workflow/semimed/{name}.py"))
 
 
-OUTCOME_CODE = ["outcomes", "published", "statistics"]
+OUTCOME_CODE = ["reporting/outcomes", "reporting/published", "statistics"]
 
 
 wildcard_constraints:

@@ -5,7 +5,7 @@ rule table:
     input:
         runs=table_inputs,
         published="resources/published/tables.csv",
-        code=sources("tables", "table_layout", "latex", *OUTCOME_CODE),
+        code=sources("reporting/tables", "reporting/table_layout", "reporting/latex", *OUTCOME_CODE),
     output:
         csv=report("<results>/tables/{study}.csv", caption="../report/table.rst", category="Tables"),
         md="<results>/tables/{study}.md",
@@ -25,7 +25,7 @@ rule table:
 rule all_tables:
     input:
         expand("<results>/tables/{study}.csv", study=PLAN.studies),
-        sources("tables", "table_layout", "latex", *OUTCOME_CODE),
+        sources("reporting/tables", "reporting/table_layout", "reporting/latex", *OUTCOME_CODE),
     output:
         "<results>/tables/all.tex",
     log:
@@ -42,7 +42,7 @@ rule figure:
     input:
         runs=figure_inputs,
         published="resources/published/tables.csv",
-        code=sources("figures", "figure_kinds/*", *OUTCOME_CODE),
+        code=sources("reporting/figures", "reporting/figure_kinds/*", *OUTCOME_CODE),
     output:
         png=report("<results>/figures/{study}/{figure}.png", caption="../report/figure.rst", category="Figures"),
         pdf="<results>/figures/{study}/{figure}.pdf",
@@ -62,7 +62,7 @@ rule report:
     input:
         tables=expand("<results>/tables/{study}.csv", study=PLAN.studies),
         figures=[f"{path}.png" for path in FIGURES],
-        code=sources("report", "report_page", "tables", "table_layout", *OUTCOME_CODE),
+        code=sources("reporting/page*", "reporting/tables", "reporting/table_layout", *OUTCOME_CODE),
     output:
         "<results>/report.html",
     log:

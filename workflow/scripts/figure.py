@@ -1,8 +1,8 @@
 """Rule figure: one figure as PNG and PDF."""
 
-from semimed.figures import draw_figure
 from semimed.jobs import job
 from semimed.plan import Plan
+from semimed.reporting.figures import draw_figure
 
 with job(snakemake.log[0]):
     plan = Plan(snakemake.config)

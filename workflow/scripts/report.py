@@ -4,7 +4,7 @@ from pathlib import Path
 
 from semimed.jobs import job
 from semimed.plan import Plan
-from semimed.report import write_report
+from semimed.reporting.page import write_report
 
 with job(snakemake.log[0]):
     plan = Plan(snakemake.config)

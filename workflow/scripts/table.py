@@ -1,8 +1,8 @@
 """Rule table: one study's table in three formats."""
 
-from semimed import tables
 from semimed.jobs import job
 from semimed.plan import Plan
+from semimed.reporting import tables
 
 with job(snakemake.log[0]):
     plan = Plan(snakemake.config)

@@ -56,8 +56,8 @@ def main() -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
+    from .reporting.tables import draw
     from .stages import run_without_snakemake
-    from .tables import draw
 
     plan = load_plan(arguments.configfile)
     study = plan.study(arguments.study)
@@ -69,7 +69,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _table(arguments: argparse.Namespace) -> None:
-    from .tables import draw
+    from .reporting.tables import draw
 
     print(draw(load_plan(arguments.configfile).study(arguments.study)))
 

@@ -157,8 +157,9 @@ def _check_tables(document: dict, arms: dict, where: str) -> None:
 
 def _check_figures(document: dict, arms: dict, where: str) -> None:
     for name, figure in document["figures"].items():
-        wanted = list(figure.get("arms", []))
-        wanted += [arm for series in figure.get("series", {}).values() for arm in series.values()]
+        wanted = Study.figure_arms(figure)
+        if not wanted:
+            raise BadInput(f"{where}: figures.{name}: no arms; give `arms:` or, for a sensitivity figure, `series:`")
         for arm in wanted:
             if arm not in arms:
                 raise BadInput(f"{where}: figures.{name}: no arm '{arm}'{nearest(arm, arms)}")

@@ -140,12 +140,17 @@ class Study:
         runs = self.select(shown)
         return [f for run in runs for f in (f"{run.folder}/run.json", *map(run.metrics, self.checkpoints))]
 
+    @staticmethod
+    def figure_arms(figure: dict) -> list[str]:
+        """Return the arms of a figure in order: its list, or those of its series, each once."""
+        series = (arm for values in figure.get("series", {}).values() for arm in values.values())
+        return list(dict.fromkeys([*figure.get("arms", []), *series]))
+
     def figure_inputs(self, name: str) -> list[str]:
         """Return the files a figure is made from."""
         figure = self.document["figures"][name]
-        arms = {*figure.get("arms", []), *(arm for series in figure.get("series", {}).values() for arm in series.values())}
         files = []
-        for run in self.select(arms, figure["budget"]):
+        for run in self.select(self.figure_arms(figure), figure["budget"]):
             files.append(f"{run.folder}/run.json")
             files.append(f"{run.folder}/curve.csv" if figure["kind"] == "curves" else run.metrics("last"))
             if figure["kind"] == "overlays":

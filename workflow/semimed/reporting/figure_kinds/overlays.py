@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..errors import BadInput
-from ..metrics.segmentation import METRICS, Metric
+from ...errors import BadInput
+from ...metrics.segmentation import METRICS, Metric
+from ...store import Case, load_image, load_label, read_cases
+from ...study import Run, Study
 from ..outcomes import Outcome, find_outcomes, valid
-from ..store import Case, load_image, load_label, read_cases
-from ..study import Run, Study
-from .common import FAINT, counted, figure_arms, figure_budget, say, scaled
+from .common import FAINT, counted, say, scaled
 
 TRUTH, PREDICTION = "#F0E442", "#56B4E9"  # yellow and sky blue: apart from each other and from grey for every reader
 MARGIN = 0.25  # of the region's size, on each side
@@ -42,13 +42,9 @@ class View:
         return array[..., self.plane][self.box].T
 
 
-def inputs(run: Run) -> list[str]:
-    return [run.metrics("last"), run.predictions("last")]
-
-
 def draw(figure: Figure, study: Study, options: dict) -> None:
     """Draw the best to the worst case of the study's own arm (of the first arm with a run, where it has none)."""
-    arms, metric, budget = figure_arms(study, options), METRICS[options["metric"]], figure_budget(study, options)
+    arms, metric, budget = study.figure_arms(options), METRICS[options["metric"]], options["budget"]
     found = {arm: find_outcomes(study, arm, budget, lambda run: run.metrics("last")) for arm in arms}
     shown = _same_run(study, {arm: [one for one in valid(found[arm]) if _predicted(one)] for arm in arms})
     if not shown:

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from .metrics.segmentation import METRICS, Metric
-from .study import Study
+from ..metrics.segmentation import METRICS, Metric
+from ..study import Study
 
 DAGGER = "†"
 CHECKPOINTS = {"last": "last checkpoint", "best": "checkpoint selected on the validation cases"}

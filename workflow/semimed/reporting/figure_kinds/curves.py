@@ -6,27 +6,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..metrics.segmentation import METRICS, Metric
+from ...metrics.segmentation import METRICS, Metric
+from ...statistics import mean_std
+from ...study import Run, Study
 from ..outcomes import Outcome, column, find_outcomes, valid
-from ..statistics import mean_std
-from ..study import Run, Study
-from .common import arm_colour, counted, figure_arms, figure_budget, say, scaled
+from .common import arm_colour, counted, say, scaled
 
 # Outputs beside the headline are grey and dashed: colours belong to arms.
 SECONDARY = (("#3B3B3B", (4, 1.4)), ("#8A8A8A", (1.5, 1.2)), ("#5F5F5F", (5, 1.2, 1.2, 1.2)))
 
 
-def inputs(run: Run) -> list[str]:
-    return [_path(run)]
-
-
 def draw(figure: Figure, study: Study, options: dict) -> None:
     """Draw the panels; all share the vertical axis, each has its own steps."""
-    arms, metric = figure_arms(study, options), METRICS[options["metric"]]
+    arms, metric = study.figure_arms(options), METRICS[options["metric"]]
     figure.set_size_inches(max(3.6, 2.7 * len(arms)), 2.7)
     panels = figure.subplots(1, len(arms), sharey=True, squeeze=False)[0]
     for panel, arm in zip(panels, arms, strict=True):
-        found = find_outcomes(study, arm, figure_budget(study, options), _path)
+        found = find_outcomes(study, arm, options["budget"], _path)
         panel.set_title(study.arms[arm].label, loc="left")
         panel.set_xlabel("Training step")
         panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -1,7 +1,6 @@
 """The figures of a study, from valid runs only; what is missing is said in the figure, never invented.
 
 draw_figure(study, "curves", "curves.png", "curves.pdf")
-figure_inputs(study, "curves")            # the files it is drawn from
 """
 
 from pathlib import Path
@@ -10,10 +9,9 @@ import matplotlib
 import seaborn
 from matplotlib.figure import Figure
 
+from ..files import atomic
+from ..study import Study
 from .figure_kinds import bars, curves, overlays, sensitivity
-from .figure_kinds.common import figure_arms, figure_budget
-from .files import atomic
-from .study import Study
 
 KINDS = {"curves": curves, "bars": bars, "sensitivity": sensitivity, "overlays": overlays}
 STYLE = {
@@ -47,11 +45,3 @@ def draw_figure(study: Study, name: str, out_png: str | Path, out_pdf: str | Pat
         for path, more in ((out_png, {}), (out_pdf, {"metadata": {"CreationDate": None}})):
             with atomic(path) as temporary:
                 figure.savefig(temporary, dpi=200, bbox_inches="tight", pad_inches=0.08, **more)
-
-
-def figure_inputs(study: Study, name: str) -> list[str]:
-    """Return the paths of the files that a figure is drawn from."""
-    options = study.document["figures"][name]
-    runs = study.select(figure_arms(study, options), figure_budget(study, options))
-    paths = [f"{study.data}/cases.csv"] if options["kind"] == "overlays" else []
-    return paths + [path for run in runs for path in (f"{run.folder}/run.json", *KINDS[options["kind"]].inputs(run))]

@@ -2,27 +2,14 @@
 
 from matplotlib.axes import Axes
 
-from ..metrics.segmentation import Metric
+from ...metrics.segmentation import Metric
+from ...study import Study
 from ..outcomes import Outcome, shortfall, valid
-from ..study import Study
 
 # Distinguishable with the common kinds of colour-blindness (after Okabe-Ito and Tol); the study's own arm has its own.
 OWN = "#D55E00"
 OTHERS = ("#56606B", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#0072B2", "#999933", "#882255", "#44AA99")
 FAINT = "#6E6E6E"
-
-
-def figure_budget(study: Study, options: dict) -> int | str:
-    """Return the budget of a figure: its own, else the study's first."""
-    return options.get("budget", study.document["budgets"][0])
-
-
-def figure_arms(study: Study, options: dict) -> list[str]:
-    """Return the arms of a figure in order: those of its series, its own list, else all that have its budget."""
-    if "series" in options:
-        return list(dict.fromkeys(arm for series in options["series"].values() for arm in series.values()))
-    budget = figure_budget(study, options)
-    return options.get("arms") or [arm.name for arm in study.arms.values() if budget in arm.budgets]
 
 
 def arm_colour(study: Study, arm: str) -> str:

@@ -4,7 +4,7 @@ import base64
 from html import escape
 from pathlib import Path
 
-from .errors import BadInput
+from ..errors import BadInput
 from .table_layout import Cell, Column, Table
 
 STYLE = """

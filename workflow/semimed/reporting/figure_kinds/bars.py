@@ -7,21 +7,17 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..metrics.segmentation import METRICS, Metric
+from ...metrics.segmentation import METRICS, Metric
+from ...statistics import mean_std
+from ...study import Run, Study
 from ..outcomes import find_outcomes, valid
 from ..published import published_values
-from ..statistics import mean_std
-from ..study import Run, Study
-from .common import FAINT, arm_colour, counted, figure_arms, figure_budget, scaled
-
-
-def inputs(run: Run) -> list[str]:
-    return [_path(run)]
+from .common import FAINT, arm_colour, counted, scaled
 
 
 def draw(figure: Figure, study: Study, options: dict) -> None:
     """Draw one bar per arm; an arm without a valid run keeps its place and says so."""
-    arms, metric, budget = figure_arms(study, options), METRICS[options["metric"]], figure_budget(study, options)
+    arms, metric, budget = study.figure_arms(options), METRICS[options["metric"]], options["budget"]
     found = {arm: find_outcomes(study, arm, budget, _path) for arm in arms}
     values = {arm: [scaled(metric, run.value(metric.name)) for run in valid(found[arm])] for arm in arms}
     printed = _published(study, options, arms, budget)

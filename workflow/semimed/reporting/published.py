@@ -4,9 +4,9 @@ import csv
 from functools import cache
 from pathlib import Path
 
-from .config import ROOT
-from .errors import BadInput, nearest
-from .study import Study
+from ..config import ROOT
+from ..errors import BadInput, nearest
+from ..study import Study
 
 TABLES = ROOT / "resources" / "published" / "tables.csv"
 

@@ -3,12 +3,12 @@
 from html import escape
 from pathlib import Path
 
-from . import __version__
-from .files import atomic
-from .metrics.segmentation import METRICS
+from .. import __version__
+from ..files import atomic
+from ..metrics.segmentation import METRICS
+from ..study import Study
 from .outcomes import find_outcomes, read_record, valid
-from .report_page import bullets, definitions, figure_html, page, table_html
-from .study import Study
+from .page_style import bullets, definitions, figure_html, page, table_html
 from .table_layout import Cell, Column, Table, cautions, lay_out, legend
 from .tables import Row, collect
 

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from .metrics.segmentation import METRICS
+from ..metrics.segmentation import METRICS
 from .table_layout import Cell, Column, Table
 
 _SPECIAL = {

@@ -7,24 +7,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..metrics.segmentation import METRICS, Metric
+from ...metrics.segmentation import METRICS, Metric
+from ...statistics import mean_std
+from ...study import Run, Study
 from ..outcomes import Outcome, find_outcomes, valid
-from ..statistics import mean_std
-from ..study import Run, Study
-from .common import FAINT, OWN, counted, figure_arms, figure_budget, scaled
+from .common import FAINT, OWN, counted, scaled
 
 LINE = "#56606B"
 GREEK = {"lambda": "λ", "alpha": "α", "beta": "β", "gamma": "γ", "tau": "τ", "mu": "μ", "sigma": "σ", "eta": "η"}
 
 
-def inputs(run: Run) -> list[str]:
-    return [_path(run)]
-
-
 def draw(figure: Figure, study: Study, options: dict) -> None:
     """Draw the panels with one shared vertical axis; the value of the study's own arm is marked."""
-    metric, budget = METRICS[options["metric"]], figure_budget(study, options)
-    found = {arm: find_outcomes(study, arm, budget, _path) for arm in figure_arms(study, options)}
+    metric, budget = METRICS[options["metric"]], options["budget"]
+    found = {arm: find_outcomes(study, arm, budget, _path) for arm in study.figure_arms(options)}
     series = options["series"]
     figure.set_size_inches(max(3.6, 2.4 * len(series)), 2.6)
     panels = figure.subplots(1, len(series), sharey=True, squeeze=False)[0]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from .errors import BadInput
-from .identity import planned_hash
-from .metrics.segmentation import METRICS
-from .study import Run, Study
+from ..errors import BadInput
+from ..identity import planned_hash
+from ..metrics.segmentation import METRICS
+from ..study import Run, Study
 
 VALID, STALE, MISSING = "valid", "stale", "missing"
 NEEDED = ("hash", "steps", "warmup_steps", "images", "seconds", "engine")

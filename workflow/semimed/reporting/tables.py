@@ -18,14 +18,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from .errors import BadInput, nearest
-from .files import atomic
+from ..errors import BadInput, nearest
+from ..files import atomic
+from ..metrics.segmentation import METRICS
+from ..statistics import mean_std, paired_test
+from ..study import Study
 from .latex import document, render
-from .metrics.segmentation import METRICS
 from .outcomes import MISSING, STALE, Outcome, find_outcomes, valid
 from .published import published_values
-from .statistics import mean_std, paired_test
-from .study import Study
 from .table_layout import lay_out, legend, markdown, plain
 
 
