@@ -1,7 +1,9 @@
 """The report: one page that holds everything, loads nothing and escapes what it prints."""
 
+import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from semimed.errors import BadInput
@@ -53,3 +55,12 @@ def test_a_missing_figure_ends_in_one_line(study, tmp_path):
     with pytest.raises(BadInput, match=r"no figure .*ladder\.png for the report"):
         write_report([study], {"cml-la": [str(tmp_path / "ladder.png")]}, tmp_path / "r.html", "Title")
     assert not (tmp_path / "r.html").exists()
+
+
+def test_synthetic_scans_are_called_so(study, tmp_path):
+    source = Path(study.data).with_name("source.json")
+    for phantom, words in ((True, "synthetic scans in the raw layout of"), (False, "Medical Image Analysis")):
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.write_text(json.dumps({"phantom": phantom}))
+        write_report([study], {}, tmp_path / "report.html", "Title")
+        assert words in (tmp_path / "report.html").read_text()

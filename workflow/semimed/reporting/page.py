@@ -1,5 +1,6 @@
 """The report: one static HTML page with every study's protocol, tables, figures, costs and what to be wary of."""
 
+import json
 from html import escape
 from pathlib import Path
 
@@ -50,8 +51,8 @@ def _warnings(study: Study, rows: list[Row]) -> list[str]:
 
 
 def _protocol(study: Study) -> dict[str, str]:
-    document, dataset = study.document, study.dataset
-    preparation = dataset["preparations"][document["preparation"]]
+    document = study.document
+    preparation = study.dataset["preparations"][document["preparation"]]
     split, recipe = dict(document["split"]), dict(document["recipe"])
     warmup = recipe.pop("warmup", None)
     seeds = sorted({run.seed for run in study.runs})
@@ -59,8 +60,7 @@ def _protocol(study: Study) -> dict[str, str]:
         "last; beside it the one selected on the validation cases" if study.has_validation else "last (no validation set)"
     )
     protocol = {
-        "Data set": ". ".join(part.rstrip(".") for part in (dataset["title"], dataset.get("citation", "")) if part) + ".",
-        "Licence": dataset.get("licence", ""),
+        **_source(study),
         "Preparation": f"{document['preparation']} ({_words(preparation)})",
         "Split": f"{split.pop('source')} ({_words(split)})",
         "Labels": f"{_words(document['budgets'])} labelled of the training set, the rest without labels",
@@ -73,6 +73,16 @@ def _protocol(study: Study) -> dict[str, str]:
         "Tested against": study.arms[document["own"]].label,
     }
     return {word: text for word, text in protocol.items() if text}
+
+
+def _source(study: Study) -> dict[str, str]:
+    """Return what the images are and on which terms; synthetic ones are called so, whatever layout they imitate."""
+    dataset = study.dataset
+    found = Path(study.data).with_name("source.json")
+    if found.exists() and json.loads(found.read_text()).get("phantom"):
+        return {"Data set": f"synthetic scans in the raw layout of {dataset['title']}", "Licence": "synthetic images, no terms"}
+    told = (part.rstrip(".") for part in (dataset["title"], dataset["citation"]))
+    return {"Data set": ". ".join(told) + ".", "Licence": dataset["licence"]}
 
 
 def _changes(study: Study) -> str:
