@@ -49,8 +49,10 @@ def alone(folder: Path):
             raise BadInput(f"{folder} is being trained by another process: wait for it or end it, then run again") from error
         except OSError:
             log.info("no file locks in %s: make sure that no other process trains this run", folder)
-        yield
-        (folder / ".lock").unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            (folder / ".lock").unlink(missing_ok=True)
 
 
 def publish(work: Path, folder: Path) -> None:
