@@ -9,11 +9,13 @@ min_version("9.20")
 configfile: "config/config.yaml"
 
 
-pathvars:
-    results=config["results"],
-
-
 include: "workflow/rules/common.smk"
+
+
+pathvars:
+    results=RESULTS,
+
+
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"

@@ -16,7 +16,8 @@ from scipy.ndimage import binary_erosion, gaussian_filter, map_coordinates, shif
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
-from semimed.metrics.segmentation import largest_component, score_case
+from semimed.components import largest_component
+from semimed.metrics.segmentation import score_case
 
 SPACING = (0.625, 0.625, 0.625)  # of the LA 2018 volumes, in mm
 ROUNDS = 3

@@ -98,6 +98,7 @@ def test_predictions_are_probabilities_and_deterministic(straight, name):
         assert first.shape == (2, 2, 16, 16, 16) and first.dtype == torch.float32
         assert torch.equal(first, second) and torch.allclose(first[:1], alone, atol=1e-6)
         assert first.min() >= 0 and torch.allclose(first.sum(1), torch.ones(2, 16, 16, 16), atol=1e-5)
+    assert method.embed(IMAGE).shape == (2, 32) and method.embed(IMAGE).dtype == torch.float32
 
 
 @every_method
@@ -195,30 +196,22 @@ def test_state_is_of_final_shape_from_construction(data, straight, name):
     assert {key: value.shape for key, value in fresh.state_dict().items()} == {k: v.shape for k, v in trained.items()}
 
 
-WORDS = {
-    "dice": ("linear-foreground", "squared-class"),
-    "buffers": ("average", "copy"),
-    "cosine": ("flatten", "position"),
-    "unsupervised_loss": ("cross-entropy", "dice-cross-entropy"),
-}
-
-
-def changed(hyper: dict) -> dict:
+def changed(entry) -> dict:
     """Return every hyper-parameter with another value than its default."""
 
     def other(key, value):
         if isinstance(value, bool):
             return not value
         if isinstance(value, str):
-            return next(word for word in WORDS.get(key, ("another",)) if word != value)
+            return next(word for word in entry.words.get(key, ("another",)) if word != value)
         return value + 2 if isinstance(value, int) else value / 2 + 0.01
 
-    return {key: other(key, value) for key, value in hyper.items()}
+    return {key: other(key, value) for key, value in entry.hyperparameters.items()}
 
 
 @pytest.mark.parametrize("name", WITH_WARMUP)
 def test_the_warm_up_depends_on_warmup_alone(tmp_path, data, warmups, name):
-    hyper = changed(registry.method(name).hyperparameters)
+    hyper = changed(registry.method(name))
     assert all(value != registry.method(name).hyperparameters[key] for key, value in hyper.items())
     spec = make_spec(name, "warmup", hyperparameters=hyper)
     folder = run(spec, tmp_path / "warmup", data, stage="warmup", kept=[])

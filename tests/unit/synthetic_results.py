@@ -1,12 +1,13 @@
 """A results folder as the workflow leaves it, made up: cases, splits, run records, scores, curves, histories, predictions."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
 from semimed.config import ROOT, load_yaml
 from semimed.files import write_json
-from semimed.identity import planned_hash
+from semimed.identity import evaluation_hash, planned_hash
 from semimed.plan import Plan
 from semimed.store import COLUMNS
 
@@ -64,8 +65,9 @@ def write_run(study, run, dice, checkpoints=None, hash=None, engine="e" * 64, em
     fields |= {"images": 8 * (fields["steps"] + fields["warmup_steps"]), **record}
     write_json(f"{run.folder}/run.json", fields)
     for checkpoint in checkpoints or study.checkpoints:
-        rows = [[case, "atrium", *scores(value), 100, 100, empty] for case, value in zip(CASES, dice, strict=True)]
-        write_table(run.metrics(checkpoint), ["prediction_voxels", "reference_voxels", "empty"], rows)
+        made_by = evaluation_hash(fields["hash"], study.document["inference"])
+        rows = [[case, "atrium", *scores(value), 100, 100, empty, made_by] for case, value in zip(CASES, dice, strict=True)]
+        write_table(run.metrics(checkpoint), ["prediction_voxels", "reference_voxels", "empty", "made_by"], rows)
 
 
 def scores(dice) -> list[float]:
@@ -80,15 +82,17 @@ def write_table(path, further, rows, before=()) -> None:
         writer.writerows(rows)
 
 
-def write_curve(run, value) -> None:
-    """Write a run's curve: ``value(step, output)`` is the Dice of every case."""
+def write_curve(study, run, value) -> None:
+    """Write a run's curve: ``value(step, output)`` is the Dice of every case; its record must be there."""
+    record = json.loads(Path(f"{run.folder}/run.json").read_text())
+    made_by = evaluation_hash(record["hash"], study.document["inference"])
     rows = [
-        [step, output, case, "atrium", *scores(value(step, output))]
+        [step, output, case, "atrium", *scores(value(step, output)), made_by]
         for step in run.kept
         for output in run.arm.outputs
         for case in CASES
     ]
-    write_table(f"{run.folder}/curve.csv", [], rows, before=["step", "output"])
+    write_table(f"{run.folder}/curve.csv", ["made_by"], rows, before=["step", "output"])
 
 
 def write_predictions(study, run, shift=1) -> None:

@@ -70,6 +70,9 @@ class Voxelwise(nn.Module):
         self.modes.append(self.training)
         return torch.cat([torch.zeros_like(image), self.sign * self.scale * image], 1)
 
+    def forward_with_feature(self, image):
+        return self(image), self.scale * image
+
 
 def build_cml(**hyper):
     kind = method_class("cml")
@@ -105,3 +108,14 @@ def test_the_ensemble_is_of_probabilities_or_of_logits():
     assert logit == pytest.approx(torch.tensor(-1.5).sigmoid().item())
     assert build_cml().predict(image, "first")[0, 1].item() == pytest.approx(first.item())
     assert build_cml().predict(image, "second")[0, 1].item() == pytest.approx(second.item())
+
+
+@pytest.mark.parametrize(("unsupervised", "conflict", "passes"), [(1.0, 0.2, 3), (0.0, 0.2, 2), (0.0, 0.0, 1), (1.0, 0.0, 3)])
+def test_an_ablation_does_without_what_its_losses_need(unsupervised, conflict, passes):
+    """Per network: labelled pairs, unlabelled pairs, and the un-mixed images that pseudo-labels are made from."""
+    method = build_cml(unsupervised=unsupervised, discrepancy=conflict)
+    image = torch.randn(4, 1, 4, 4, 4)
+    batch = SimpleNamespace(image=image, label=torch.zeros(2, 4, 4, 4, dtype=torch.long), labelled=2)
+    terms = next(method.step(batch, None))
+    assert [len(net.modes) for net in method.networks] == [passes] * 2
+    assert ("unsupervised" in terms) == bool(unsupervised or conflict)

@@ -30,7 +30,7 @@ def cml(tmp_path):
 def fill(study, run, **more):
     write_run(study, run, 0.8 + 0.01 * run.seed + np.arange(len(CASES)) / 100, **more)
     if run.kept:
-        write_curve(run, lambda step, output: 0.5 + 0.4 * step / run.kept[-1] - 0.1 * run.arm.outputs.index(output))
+        write_curve(study, run, lambda step, output: 0.5 + 0.4 * step / run.kept[-1] - 0.1 * run.arm.outputs.index(output))
     write_predictions(study, run)
 
 

@@ -105,3 +105,11 @@ def test_a_diagnostic_logged_now_and_then_stays_in_its_column(tmp_path):
     kept.write(2, 0.1)
     rows = (tmp_path / "history.csv").read_text().splitlines()
     assert [len(row.split(",")) for row in rows] == [6, 6, 6] and rows[2].split(",")[-1] == "8"
+
+
+def test_a_diagnostic_may_be_no_number(path):
+    history = History(path, 1)
+    history.add(1, {"supervised": torch.tensor(1.0)}, {"share": torch.tensor(float("nan"))})
+    assert history.bad_step() is None
+    history.write(1, 0.1)
+    assert rows(path)[1][-1] == "nan"

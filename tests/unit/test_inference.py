@@ -83,9 +83,22 @@ def test_settings_reach_the_window():
             assert len(image) <= 2 and image.shape[2:] == (4, 4, 4)
             return constant(image) if output == "first" else constant(image).flip(1)
 
-    settings = {"stride": [2, 2, 2], "batch": 2}
-    assert predict_case(Method(), torch.zeros(1, 6, 6, 6), "first", settings, [4, 4, 4])[1].mean() == 0.75
-    assert predict_case(Method(), torch.zeros(1, 6, 6, 6), None, settings, [4, 4, 4])[1].mean() == 0.25
+    settings = {"stride": [2, 2, 2], "batch": 2, "largest_component": False}
+    assert predict_case(Method(), torch.zeros(1, 6, 6, 6), "first", settings, [4, 4, 4]).mean() == 1
+    label = predict_case(Method(), torch.zeros(1, 6, 6, 6), None, settings, [4, 4, 4])
+    assert label.mean() == 0 and label.dtype == "uint8" and label.shape == (6, 6, 6)
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_the_largest_component_is_the_studys_choice(largest):
+    class Method:
+        def predict(self, image, output):
+            return torch.cat([1 - image, image], 1)
+
+    image = torch.zeros(1, 8, 8, 8)
+    image[0, :3, :3, :3] = image[0, 6:, 6:, 6:] = 1
+    settings = {"stride": [4, 4, 4], "largest_component": largest}
+    assert predict_case(Method(), image, None, settings, [4, 4, 4]).sum() == (27 if largest else 35)
 
 
 def test_strides_that_do_not_fit():

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
+from semimed.components import largest_component
 from semimed.errors import BadInput
-from semimed.metrics.segmentation import METRICS, largest_component, score_case
+from semimed.metrics.segmentation import METRICS, score_case
 
 BINARY = ["background", "organ"]
 

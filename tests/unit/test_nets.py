@@ -5,7 +5,7 @@ import torch
 from semimed.errors import BadInput
 from semimed.methods import method_class
 from semimed.methods.base import settings
-from semimed.nets.base import Part, backbone_class, build_backbone, check_patch
+from semimed.nets.base import Part, backbone_class, build_backbone, check_patch, set_precision
 
 
 def parameters(module):
@@ -77,12 +77,14 @@ def test_dropout(dropout, differs):
 
 def test_precision_reaches_every_part_and_does_nothing_on_the_cpu():
     torch.manual_seed(0)
-    network = build_backbone("vnet", 1, 2, "fp32", width=2).eval()
+    network = build_backbone("vnet", 1, 2, width=2).eval()
+    network.further = network.make_decoder("nearest")
+    set_precision(network, "fp32")
     parts = [module for module in network.modules() if isinstance(module, Part)]
-    assert len(parts) == 3 and not network.bf16 and not any(part.bf16 for part in parts)
+    assert len(parts) == 4 and not network.bf16 and not any(part.bf16 for part in parts)
     image = torch.randn(1, 1, 16, 16, 16)
     full = network(image)
-    network.set_precision("bf16")
+    set_precision(network, "bf16")
     assert network.bf16 and all(part.bf16 for part in parts)
     assert torch.equal(full, network(image)) and full.dtype == torch.float32
 

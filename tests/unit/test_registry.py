@@ -163,3 +163,45 @@ def test_inherited_hyperparameters_are_found_at_run_time():
         assert isinstance(settings(child, "Hyperparameters", None), Hyperparameters)
     finally:
         del sys.modules["child_module"]
+
+
+def test_words_come_from_literals_and_from_their_aliases():
+    words = registry.method("cml").words
+    assert words == {"cosine": ("position", "flatten"), "pseudo_mode": ("train", "eval"), "ensemble": ("probability", "logit")}
+    assert registry.method("ua-mt").words["buffers"] == ("own", "copy", "average")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"cosine": "flaten"}, "'cosine': 'flaten' is not known; did you mean 'flatten'?"),
+        ({"box": None}, "'box' must be like 0.666667, not None"),
+        ({"box": True}, "'box' must be like 0.666667, not True"),
+        ({"largest_component": 1}, "'largest_component' must be like True, not 1"),
+        ({"bax": 1}, "unknown key 'bax'; did you mean 'box'?"),
+    ],
+)
+def test_values_of_another_kind_are_refused(given, message):
+    entry = registry.method("cml")
+    with pytest.raises(BadInput) as caught:
+        registry.resolved(given, entry.hyperparameters, "here", entry.words)
+    assert str(caught.value) == f"here: {message}"
+    with pytest.raises(BadInput, match=r"'passes' must be like 8, not 7\.5"):
+        registry.resolved({"passes": 7.5}, registry.method("ua-mt").hyperparameters, "here")
+    assert registry.resolved({"box": 1}, entry.hyperparameters, "here")["box"] == 1
+
+
+def test_annotated_outputs_and_values_that_cannot_be_read(tmp_path):
+    good, bad, broken = (tmp_path / name for name in ("good", "bad", "broken"))
+    for folder, text in (
+        (good, "class A(Method):\n    outputs: tuple[str, ...] = ('student', 'teacher')\n"),
+        (bad, "class Hyperparameters:\n    box: float = 1 / 3\n\nclass A(Method): pass\n"),
+        (broken, "class A(Method:\n"),
+    ):
+        folder.mkdir()
+        (folder / "one.py").write_text(text)
+    assert registry.methods(good)["one"].outputs == ("student", "teacher")
+    with pytest.raises(BadInput, match=r"Hyperparameters\.box needs a plain value"):
+        registry.methods(bad)
+    with pytest.raises(BadInput, match=r"one\.py, line 1: "):
+        registry.methods(broken)

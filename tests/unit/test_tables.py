@@ -201,6 +201,23 @@ def test_empty_masks_and_unlike_engines_are_said(cml):
     assert "2 versions of the shared training code: eeeeeeee (17 runs), ffffffff (1 runs)" in text
 
 
+def test_scores_of_other_weights_or_another_inference_are_stale(cml):
+    run, other = cml.select(["mt"], 8)[:2]
+    for one, words in ((run, "0" * 64), (other, "")):
+        path = Path(one.metrics("last"))
+        head, *rows = path.read_text().splitlines()
+        path.write_text("\n".join([head, *(row[: row.rindex(",") + 1] + words for row in rows)]) + "\n")
+    row = row_of(cml, "mt")
+    assert (row.n, row.stale, row.missing) == (1, 2, 0)
+    cml.document["inference"]["stride"] = [9, 9, 4]
+    assert row_of(cml, "mt").n == 0 and row_of(cml, "mt").values["dice"].mean is None
+
+
+def test_data_made_with_other_options_leaves_every_cell_empty(cml):
+    Path(cml.data, "options.json").write_text('{"version": 0}')
+    assert row_of(cml, "mt").n == 0 and row_of(cml, "mt").stale == 3
+
+
 def test_a_case_without_a_number_leaves_the_mean_out(cml):
     path = Path(cml.select(["mt"], 8)[0].metrics("last"))
     lines = path.read_text().splitlines()
@@ -213,7 +230,9 @@ def test_a_case_without_a_number_leaves_the_mean_out(cml):
 
 @pytest.mark.parametrize("damage", ["", "case,class\nA,atrium\n", "\x00\x01", "case,class,dice\nA,atrium,none\n"])
 def test_damaged_scores_end_in_one_line(cml, damage):
-    Path(cml.select(["cml"], 8)[0].metrics("last")).write_text(damage)
+    path = Path(cml.select(["cml"], 8)[0].metrics("last"))
+    made_by = path.read_text().splitlines()[1].split(",")[-1]
+    path.write_text(damage.replace("class", "made_by,class", 1).replace("A,", f"A,{made_by},"))
     with pytest.raises(BadInput, match=r"last-mean-test\.csv.*delete the file so that the run is evaluated again"):
         tables.collect(cml)
 

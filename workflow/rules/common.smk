@@ -100,8 +100,7 @@ def study_cases(wildcards):
 
 
 def split_options(wildcards):
-    # each fold is a file of its own, the same however many there are
-    return canonical({key: value for key, value in study_of(wildcards).document["split"].items() if key != "folds"})
+    return canonical(study_of(wildcards).split_options)
 
 
 # --- warm-ups and runs ---

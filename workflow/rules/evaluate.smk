@@ -12,6 +12,8 @@ rule predict:
     conda:
         "../../envs/semimed.yaml"
     threads: PLAN.config["threads"]["predict"]
+    resources:
+        gpu=PLAN.gpus_per_job,
     params:
         inference=inference_options,
     message:
@@ -48,6 +50,8 @@ rule curve:
     conda:
         "../../envs/semimed.yaml"
     threads: PLAN.config["threads"]["predict"]
+    resources:
+        gpu=PLAN.gpus_per_job,
     params:
         inference=inference_options,
         steps=kept_steps,

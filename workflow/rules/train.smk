@@ -13,6 +13,8 @@ rule warmup:
     conda:
         "../../envs/semimed.yaml"
     threads: PLAN.config["threads"]["train"]
+    resources:
+        gpu=PLAN.gpus_per_job,
     params:
         spec=warmup_spec,
     message:
@@ -33,6 +35,8 @@ rule train_run:
     conda:
         "../../envs/semimed.yaml"
     threads: PLAN.config["threads"]["train"]
+    resources:
+        gpu=PLAN.gpus_per_job,
     params:
         spec=train_spec,
     message:

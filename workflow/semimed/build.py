@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import torch
 
 from . import checkpoint
+from .errors import BadInput
 from .methods import method_class
 from .methods.base import Method, settings
-from .nets.base import backbone_class, build_backbone, check_patch
+from .nets.base import backbone_class, build_backbone, check_patch, set_precision
 from .randomness import seeded
 from .training_set import Facts
 
@@ -24,15 +25,17 @@ def build_method(spec: dict, data, seed: tuple) -> Method:
     name = options.pop("name")
     check_patch(spec["recipe"]["patch"], backbone_class(name).divisor)
     classes = len(data.facts.classes)
-    build = partial(build_backbone, name, data.facts.channels, classes, spec["recipe"].get("precision", "bf16"), **options)
+    build = partial(build_backbone, name, data.facts.channels, classes, **options)
     hyper = settings(kind, "Hyperparameters", spec.get("hyperparameters"))
     with seeded(*seed, "initial weights"):
-        return kind(data, build, hyper, settings(kind, "Warmup", spec.get("warmup")))
+        method = kind(data, build, hyper, settings(kind, "Warmup", spec.get("warmup")))
+    set_precision(method, spec["recipe"].get("precision", "bf16"))
+    return method
 
 
 def load_method(path, device: torch.device) -> tuple[Method, dict]:
     """Return the method of a finished run's checkpoint, in eval mode, and the checkpoint's content."""
-    content = checkpoint.load(path, device)
+    content = checkpoint.load(path)
     facts = Facts(**content["facts"])
     method = build_method(json.loads(content["spec"]), SimpleNamespace(facts=facts), ("prediction",))
     method.load_state_dict(content["method"])
@@ -45,6 +48,9 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True
-        torch.set_float32_matmul_precision("high")
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise BadInput(f"device: '{name}' is asked for, but {count} GPUs are visible; set `device:` to auto or cpu")
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = True  # patches have one size
     return device

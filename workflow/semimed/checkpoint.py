@@ -27,12 +27,16 @@ def save(path: str | Path, content: dict) -> None:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def load(path: str | Path, device: torch.device | str = "cpu") -> dict:
-    """Return a checkpoint. Raises ``BadInput`` when it is missing, damaged, or none of ours."""
+def load(path: str | Path) -> dict:
+    """Return a checkpoint, on the CPU. Raises ``BadInput`` when it is missing, unreadable, damaged, or none of ours."""
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        data = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise BadInput(f"no checkpoint {path}: train the run first") from error
+    except OSError as error:
+        raise BadInput(f"checkpoint {path} cannot be read ({error.strerror}): mend the file system, then run again") from error
+    try:
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError) as error:
         raise BadInput(f"checkpoint {path} is damaged: delete it and train the run again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -55,7 +59,7 @@ class ResumeFile:
             os.replace(self.current, self.previous)
         os.replace(fresh, self.current)
 
-    def load(self, identity: str, device: torch.device | str = "cpu") -> dict | None:
+    def load(self, identity: str) -> dict | None:
         """Return the newest readable checkpoint of this very run, ``None`` where training starts from step 0.
 
         A damaged one is passed over for the previous one, and said so; when every one is damaged that is ``BadInput``.
@@ -63,7 +67,7 @@ class ResumeFile:
         found = [path for path in (self.current, self.previous) if path.exists()]
         for path in found:
             try:
-                content = load(path, device)
+                content = load(path)
             except BadInput as error:
                 log.warning("%s; trying the previous one", error)
                 continue

@@ -20,15 +20,15 @@ class History:
     def __init__(self, path: Path, interval: int, step: int = 0, sums: dict | None = None):
         self.path, self.interval = path, interval
         self.sums: dict[str, tuple[Tensor, int]] = dict(sums or {})
-        self.steps = step % interval
+        self.steps = 0  # since `started`: those before a resume cost no time of this job
         self.first_bad = None
         self.started = time.monotonic()
         self._cut(step)
 
-    def add(self, step: int, terms: dict[str, Tensor]) -> None:
-        """Add the terms of the iteration that made ``step`` steps; remember the first step with a non-finite loss."""
+    def add(self, step: int, terms: dict[str, Tensor], diagnostics: dict[str, Tensor] | None = None) -> None:
+        """Add what the iteration that made ``step`` steps gave; remember the first step with a non-finite loss."""
         self.steps += 1
-        for name, value in terms.items():
+        for name, value in {**terms, **(diagnostics or {})}.items():
             total, count = self.sums.get(name, (0.0, 0))
             self.sums[name] = (total + value, count + 1)
         bad = ~torch.isfinite(torch.stack([value.float() for value in terms.values()])).all()
@@ -43,7 +43,8 @@ class History:
 
     def write(self, step: int, rate: float) -> dict[str, float]:
         """Append the row of a full interval and return it."""
-        values = torch.stack([total.float() / count for total, count in self.sums.values()]).cpu()
+        device = self.first_bad.device
+        values = torch.stack([total.float().to(device) / count for total, count in self.sums.values()]).cpu()
         row = {"step": step, "lr": rate, "seconds": (time.monotonic() - self.started) / self.steps}
         row |= {name: float(value) for name, value in zip(self.sums, values, strict=True)}
         with writable(self.path):

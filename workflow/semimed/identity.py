@@ -7,7 +7,7 @@ is filled only from a run whose hash equals that of the planned run, so an old n
 from pathlib import Path
 
 from .config import ROOT
-from .files import digest, file_digest
+from .files import canonical, digest, file_digest
 from .study import Run, Study, Warmup
 
 PACKAGE = Path(__file__).parent
@@ -20,14 +20,21 @@ def identify(spec: str, method_files, cases: str | Path, split: str | Path, warm
 
 
 def planned_hash(study: Study, job: Run | Warmup) -> str | None:
-    """Return the hash the run (or warm-up) would have if it were trained now, ``None`` while its data is not there."""
+    """Return the hash the run (or warm-up) would have if it were trained now; ``None`` without up-to-date data."""
     files = job.arm.entry.files if isinstance(job, Run) else job.files
     warmup = getattr(job, "warmup", None)
+    if study.outdated(job.fold):
+        return None
     try:
         before = planned_hash(study, warmup) if warmup else None
         return identify(job.spec, files, f"{study.data}/cases.csv", study.split(job.fold), before)
     except FileNotFoundError:
         return None
+
+
+def evaluation_hash(run_hash: str, inference: dict) -> str:
+    """Return what stands in predictions and scores: which weights made them, and in which way of inference."""
+    return digest(run_hash, canonical({key: value for key, value in inference.items() if key != "batch"}))
 
 
 def relative_sources(files) -> list[str]:

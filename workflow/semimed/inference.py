@@ -1,12 +1,14 @@
-"""From a trained method to class probabilities of whole cases."""
+"""From a trained method to label maps of whole cases."""
 
 from collections.abc import Callable
 from itertools import product
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .components import largest_component
 from .errors import BadInput
 
 
@@ -53,6 +55,12 @@ def sliding_window(predict: Callable[[Tensor], Tensor], image: Tensor, patch, st
     return (total / counts)[(slice(None), *inside)]
 
 
-def predict_case(method, image: Tensor, output: str | None, settings: dict, patch) -> Tensor:
-    """Return probabilities (K, *S) of one prepared image (C, *S), inferred the study's way; the method is in eval mode."""
-    return sliding_window(lambda x: method.predict(x, output), image, patch, settings["stride"], settings["batch"])
+def predict_case(method, image: Tensor, output: str | None, settings: dict, patch) -> np.ndarray:
+    """Return the uint8 label map (*S) of one prepared image (C, *S), inferred and post-processed the study's way.
+
+    The method is in eval mode.
+    """
+    batch = settings.get("batch", 4)
+    probabilities = sliding_window(lambda x: method.predict(x, output), image, patch, settings["stride"], batch)
+    label = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
+    return largest_component(label, len(probabilities)) if settings["largest_component"] else label

@@ -35,7 +35,10 @@ def job(log: str | Path | None = None):
         sys.exit(1)
     except BrokenPipeError:
         os._exit(1)
-    except Exception:
+    except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, which this module does not import
+            _say(f"{PREFIX} the GPU's memory ran out: make recipe or inference batches smaller, or run fewer jobs at once", log)
+            sys.exit(1)
         if log is not None:
             root.exception("a defect of the program, please report it")
         raise

@@ -3,9 +3,14 @@
 The Dice losses of the field are not interchangeable; each has a name here and a worked example in the tests.
 """
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+DiceName = Literal["squared-class", "squared-foreground", "linear-foreground", "linear-sample"]
+CosineMode = Literal["position", "flatten"]
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -46,7 +51,7 @@ DICE = {
 }
 
 
-def dice_cross_entropy(logits: Tensor, target: Tensor, dice: str = "squared-class") -> Tensor:
+def dice_cross_entropy(logits: Tensor, target: Tensor, dice: DiceName = "squared-class") -> Tensor:
     """Return (cross entropy + Dice) / 2, the supervised loss of the field; ``dice`` is a key of ``DICE``."""
     return 0.5 * (cross_entropy(logits, target) + DICE[dice](logits.float().softmax(1), target))
 
@@ -56,7 +61,7 @@ def softmax_mse(student: Tensor, teacher: Tensor) -> Tensor:
     return F.mse_loss(student.float().softmax(1), teacher.float().softmax(1).detach())
 
 
-def cosine_discrepancy(feature: Tensor, other: Tensor, mode: str = "position") -> Tensor:
+def cosine_discrepancy(feature: Tensor, other: Tensor, mode: CosineMode = "position") -> Tensor:
     """Return 1 + cos(feature, stop-gradient(other)), in [0, 2] (CML eq. 1). Features are (B, C, *S).
 
     ``position`` takes the cosine over channels at each position and averages (public code); ``flatten`` takes one cosine

@@ -8,6 +8,7 @@ Built once, without torch and without touching data, in milliseconds for thousan
 """
 
 import csv
+import os
 from functools import cached_property
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class Plan:
         for name in self.config["raw"]:
             if name not in known:
                 raise BadInput(f"{where}: raw: unknown data set '{name}'{nearest(name, known)}")
-        self.results = self.config["results"].rstrip("/")
+        self.results = os.path.normpath(self.config["results"])
         self.studies = {name: self._study(name) for name in self.config["studies"]}
         self.runs = {run.folder: run for study in self.studies.values() for run in study.runs}
         self.warmups = {run.warmup.folder: run.warmup for run in self.runs.values() if run.warmup}
@@ -40,6 +41,12 @@ class Plan:
         if name not in self.studies:
             raise BadInput(f"study '{name}' is not in `studies:` of the configuration{nearest(name, self.studies)}")
         return self.studies[name]
+
+    @property
+    def gpus_per_job(self) -> int:
+        """Return 1 where training and prediction run on a GPU of this machine (told without torch), else 0."""
+        device = self.config["device"]
+        return int(Path("/dev/nvidia0").exists() if device == "auto" else device != "cpu")
 
     @cached_property
     def datasets(self) -> dict[str, dict]:
@@ -86,7 +93,7 @@ class Plan:
                 has_validation = any(row["subset"] == "validation" for row in csv.DictReader(handle))
             count = 1
         else:
-            count, has_validation = split.get("folds", 5), split.get("validation", 0.1) > 0
+            count, has_validation = split["folds"], split["validation"] > 0
         wanted = self.config["folds"]
         folds = tuple(range(count)) if wanted == "all" else tuple(fold for fold in wanted if fold < count)
         if not folds:
@@ -107,25 +114,25 @@ class Plan:
         data = {
             "dataset": document["dataset"],
             "preparation": {"name": document["preparation"], **preparation},
-            # How many folds there are decides nothing of any one of them: adding a fold re-trains nothing.
             "split": {key: value for key, value in document["split"].items() if key != "folds"},
             "backbone": backbone,
             "method": entry.name,
         }
         recipe = configuration.merge(document["recipe"], arm.get("recipe", {}))
-        first = recipe.pop("warmup", {})
-        _check_recipe(recipe, at)
+        warmup_recipe = recipe.pop("warmup", {})
+        _check_recipe(recipe, document["inference"], at)
         settings = {
             **data,
             "hyperparameters": registry.resolved(
-                arm.get("hyperparameters", {}), entry.hyperparameters, f"{at}: hyperparameters"
+                arm.get("hyperparameters", {}), entry.hyperparameters, f"{at}: hyperparameters", entry.words
             ),
             "recipe": recipe,
-            "validation": document["inference"] if has_validation else None,
+            # How many windows go through at once decides nothing.
+            "validation": {k: v for k, v in document["inference"].items() if k != "batch"} if has_validation else None,
         }
-        warmup = _warmup(entry, arm, recipe, first, at)
+        warmup = _warmup(entry, arm, recipe, warmup_recipe, at)
         if entry.warmup is not None:
-            settings["warmup"] = registry.resolved(arm.get("warmup", {}), entry.warmup, f"{at}: warmup")
+            settings["warmup"] = registry.resolved(arm.get("warmup", {}), entry.warmup, f"{at}: warmup", entry.words)
             settings["warmup_steps"] = warmup["recipe"]["steps"] if warmup else 0
         if warmup is not None:
             warmup = {**data, **warmup, "warmup": settings["warmup"], "validation": settings["validation"]}
@@ -133,19 +140,24 @@ class Plan:
         return Arm(name, arm.get("label", name), entry, budgets, settings, warmup, arm["reinterpretation"])
 
 
-def _warmup(entry: registry.Entry, arm: dict, recipe: dict, first: dict, at: str) -> dict | None:
+def _warmup(entry: registry.Entry, arm: dict, recipe: dict, override: dict, at: str) -> dict | None:
     """Return the warm-up stage's recipe, ``None`` for a method without one or a recipe without steps for it."""
     if entry.warmup is None and "warmup" in arm:
         raise BadInput(f"{at}: warmup: method {entry.name} has no warm-up; remove the key")
-    if entry.warmup is None or not first.get("steps"):
+    if entry.warmup is None or not override.get("steps"):
         return None
-    return {"recipe": {**configuration.merge(recipe, first), "keep": 0}}
+    return {"recipe": {**configuration.merge(recipe, override), "keep": 0}}
 
 
-def _check_recipe(recipe: dict, at: str) -> None:
+def _check_recipe(recipe: dict, inference: dict, at: str) -> None:
     for key in ("steps", "labelled", "unlabelled", "patch", "optimiser", "schedule"):
         if key not in recipe:
             raise BadInput(f"{at}: recipe: '{key}' is missing; set it in the study's recipe")
+    stride, patch = inference["stride"], recipe["patch"]
+    if len(stride) != len(patch) or any(step > side for step, side in zip(stride, patch, strict=True)):
+        raise BadInput(
+            f"{at}: inference.stride {stride} leaves gaps between patches {patch}; one number per axis, none above it"
+        )
 
 
 def _check_tables(document: dict, arms: dict, where: str) -> None:

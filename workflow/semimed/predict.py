@@ -13,15 +13,16 @@ import torch
 from .build import choose_device, load_method
 from .errors import BadInput
 from .files import atomic
+from .identity import evaluation_hash
 from .inference import predict_case
-from .metrics.segmentation import METRICS, largest_component, score_case
+from .metrics.segmentation import METRICS, score_case
 from .progress import Progress
 from .randomness import seeded
 from .splits import read_split
 from .store import Case, load_image, load_label, read_cases
 
 log = logging.getLogger(__name__)
-COLUMNS = ("case", "class", *METRICS, "prediction_voxels", "reference_voxels", "empty")
+COLUMNS = ("case", "class", *METRICS, "prediction_voxels", "reference_voxels", "empty", "made_by")
 
 
 @dataclass
@@ -54,11 +55,13 @@ def predict(task: Task, checkpoint: str | Path, out: str | Path, output: str | N
 def evaluate(task: Task, predictions: str | Path, out: str | Path) -> None:
     """Score a file of predictions against the references; one row per case and foreground class in the CSV ``out``."""
     maps = read_predictions(predictions)
+    if not {"classes", "made_by"} <= set(maps):
+        raise BadInput(f"{predictions} does not say what made it: delete it so that it is predicted again")
     rows = []
     for case in task.cases():
         if case.case not in maps:
             raise BadInput(f"{predictions} has no prediction of case {case.case}: delete it so that it is made again")
-        rows += _score(case, maps[case.case], _class_names(predictions, maps))
+        rows += _score(case, maps)
     _write(out, COLUMNS, rows)
 
 
@@ -72,12 +75,12 @@ def evaluate_curve(task: Task, checkpoints: list[Path], out: str | Path) -> None
             maps = _label_maps(task, method, content, output)
             head = {"step": content["step"], "output": output}
             for case in task.cases():
-                rows += [head | row for row in _score(case, maps[case.case], maps["classes"].tolist())]
+                rows += [head | row for row in _score(case, maps)]
     _write(out, ("step", "output", *COLUMNS), rows)
 
 
 def read_predictions(path: str | Path) -> dict[str, np.ndarray]:
-    """Return the label maps of a prediction file by case id, and ``classes``, the class names."""
+    """Return the label maps of a prediction file by case id; ``classes`` are its class names, ``made_by`` what made it."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive.items())
@@ -91,13 +94,12 @@ def _label_maps(task: Task, method, content: dict, output: str | None) -> dict[s
     device = next(method.parameters()).device
     classes, cases = content["facts"]["classes"], task.cases()
     patch = _patch(content)
-    maps = {"classes": np.array(classes)}
+    maps = {"classes": np.array(classes), "made_by": np.array(evaluation_hash(content["hash"], task.inference))}
     progress = Progress(f"predict {output or method.outputs[0]}", len(cases))
     with seeded("prediction", output):
         for done, case in enumerate(cases, 1):
             image = torch.from_numpy(load_image(case)).to(device, torch.float32)
-            label = predict_case(method, image, output, task.inference, patch).argmax(0).to(torch.uint8).cpu().numpy()
-            maps[case.case] = largest_component(label, len(classes)) if task.inference["largest_component"] else label
+            maps[case.case] = predict_case(method, image, output, task.inference, patch)
             progress.update(done)
     progress.close()
     return maps
@@ -107,14 +109,9 @@ def _patch(content: dict) -> list[int]:
     return json.loads(content["spec"])["recipe"]["patch"]
 
 
-def _class_names(path: str | Path, maps: dict[str, np.ndarray]) -> list[str]:
-    if "classes" not in maps:
-        raise BadInput(f"{path} names no classes: delete it so that it is predicted again")
-    return maps["classes"].tolist()
-
-
-def _score(case: Case, prediction: np.ndarray, classes: list[str]) -> list[dict]:
-    return [{"case": case.case, **row} for row in score_case(prediction, load_label(case), classes, case.spacing)]
+def _score(case: Case, maps: dict[str, np.ndarray]) -> list[dict]:
+    rows = score_case(maps[case.case], load_label(case), maps["classes"].tolist(), case.spacing)
+    return [{"case": case.case, **row, "made_by": str(maps["made_by"])} for row in rows]
 
 
 def _write(path: str | Path, columns, rows: list[dict]) -> None:

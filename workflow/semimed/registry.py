@@ -19,12 +19,16 @@ SHARED = {"__init__", "base"}
 
 @dataclass(frozen=True)
 class Entry:
-    """One method: its defaults (name -> literal), its warm-up's (``None`` without one), outputs and source files."""
+    """One method: its defaults (name -> literal), its warm-up's (``None`` without one), outputs and source files.
+
+    ``words`` are the values that a parameter annotated with ``Literal`` may take.
+    """
 
     name: str
     title: str
     hyperparameters: dict
     warmup: dict | None
+    words: dict[str, tuple]
     outputs: tuple[str, ...]
     files: tuple[Path, ...]
 
@@ -55,19 +59,25 @@ def backbone_options(name: str) -> dict:
     raise BadInput(f"nets/{name}.py has no class derived from Backbone")
 
 
-def resolved(given: dict, defaults: dict, where: str) -> dict:
-    """Return ``defaults`` with ``given`` over them; an unknown name or a value of another kind is ``BadInput``."""
+def resolved(given: dict, defaults: dict, where: str, words: dict[str, tuple] | None = None) -> dict:
+    """Return ``defaults`` with ``given`` over them; an unknown name, word or kind of value is ``BadInput``."""
     for key, value in given.items():
         if key not in defaults:
             raise BadInput(f"{where}: unknown key '{key}'{nearest(key, defaults)}")
-        default = defaults[key]
-        number = (int, float)
-        same = isinstance(value, bool) == isinstance(default, bool) and (
-            isinstance(value, type(default)) or (isinstance(value, number) and isinstance(default, number))
-        )
-        if default is not None and value is not None and not same:
-            raise BadInput(f"{where}: '{key}' must be like {default!r}, not {value!r}")
+        if not _like(value, defaults[key]):
+            raise BadInput(f"{where}: '{key}' must be like {defaults[key]!r}, not {value!r}")
+        if words and key in words and value not in words[key]:
+            raise BadInput(f"{where}: '{key}': {value!r} is not known{nearest(value, words[key])}")
     return {**defaults, **given}
+
+
+def _like(value, default) -> bool:
+    """Return whether a value is of its default's kind; a whole number may stand for a fraction, not the other way."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, float):
+        return isinstance(value, (int, float))
+    return default is None or isinstance(value, type(default))
 
 
 def _entry(path: Path) -> Entry:
@@ -86,10 +96,13 @@ def _entry(path: Path) -> Entry:
     if "Hyperparameters" in classes:
         own = {_name(base) for base in classes["Hyperparameters"].bases}
         hyper = {**(hyper if own else {}), **_defaults(classes["Hyperparameters"])}
+    words = {key: value for e in inherited for key, value in e.words.items()}
+    for name in {"Warmup", "Hyperparameters"} & set(classes):
+        words |= _words(classes[name], _aliases(tree, path.parent.parent))
     outputs = _literal(candidates[0], "outputs") or next((e.outputs for e in inherited), ("prediction",))
     files = {path, *(file for sibling in siblings for file in _entry(sibling).files)}
     title = (ast.get_docstring(tree) or "").split("\n")[0]
-    return Entry(path.stem.replace("_", "-"), title, hyper, warmup, tuple(outputs), tuple(sorted(files)))
+    return Entry(path.stem.replace("_", "-"), title, hyper, warmup, words, tuple(outputs), tuple(sorted(files)))
 
 
 def _siblings(tree: ast.Module, folder: Path) -> dict[Path, set[str]]:
@@ -102,20 +115,50 @@ def _siblings(tree: ast.Module, folder: Path) -> dict[Path, set[str]]:
 
 
 def _defaults(node: ast.ClassDef) -> dict:
-    return {s.target.id: ast.literal_eval(s.value) for s in node.body if isinstance(s, ast.AnnAssign)}
+    return {s.target.id: _value(s.value, f"{node.name}.{s.target.id}") for s in node.body if isinstance(s, ast.AnnAssign)}
+
+
+def _words(node: ast.ClassDef, aliases: dict[str, ast.expr]) -> dict[str, tuple]:
+    """Return the words of every field annotated ``Literal[...]`` or with an alias of one."""
+    found = {}
+    for field in (statement for statement in node.body if isinstance(statement, ast.AnnAssign)):
+        annotation = aliases.get(_name(field.annotation), field.annotation)
+        if isinstance(annotation, ast.Subscript) and _name(annotation.value) == "Literal":
+            words = annotation.slice
+            found[field.target.id] = tuple(map(ast.literal_eval, words.elts if isinstance(words, ast.Tuple) else [words]))
+    return found
+
+
+def _aliases(tree: ast.Module, library: Path) -> dict[str, ast.expr]:
+    """Return what the names that a method takes from the library (``from ..losses import DiceName``) are assigned to."""
+    modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 2]
+    files = [library / f"{module}.py" for module in modules if module and (library / f"{module}.py").is_file()]
+    assigned = [node for file in files for node in _parse(file).body if isinstance(node, ast.Assign)]
+    return {_name(node.targets[0]): node.value for node in assigned}
 
 
 def _literal(node: ast.ClassDef, name: str):
     for statement in node.body:
-        if isinstance(statement, ast.Assign) and _name(statement.targets[0]) == name:
-            return ast.literal_eval(statement.value)
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+        if _name(target) == name:
+            return _value(statement.value, f"{node.name}.{name}")
     return None
 
 
-def _name(node: ast.expr) -> str:
+def _value(node: ast.expr | None, what: str):
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"{what} needs a plain value in the source, such as 0.333334 for 1 / 3: it is only read") from error
+
+
+def _name(node: ast.expr | None) -> str:
     return getattr(node, "id", getattr(node, "attr", ""))
 
 
 @cache
 def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), filename=str(path))
+    try:
+        return ast.parse(path.read_text(), filename=str(path))
+    except SyntaxError as error:
+        raise BadInput(f"{path}, line {error.lineno}: {error.msg}; mend the file") from error

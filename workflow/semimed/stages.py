@@ -12,6 +12,8 @@ from . import prepare as preparing
 from . import splits
 from .config import ROOT
 from .datasets import load as load_dataset
+from .errors import BadInput
+from .files import write_json
 from .plan import Plan
 from .store import read_cases
 from .study import Run, Study
@@ -29,19 +31,21 @@ def prepare(plan: Plan, name: str, preparation: str) -> None:
     """Write the arrays and ``cases.csv`` of one preparation."""
     folder = Path(plan.results) / "data" / name
     raw = plan.config["raw"][name]
-    place = folder / "raw" if raw == "phantom" else Path(raw)
+    place = folder / "raw" if raw == "phantom" else Path(raw).expanduser()
     options = plan.datasets[name]["preparations"][preparation]
     workers = plan.config["threads"]["prepare"]
     preparing.prepare(load_dataset(name), folder / "source.json", options, folder / preparation, workers, True, raw=place)
+    write_json(folder / preparation / "options.json", options)
 
 
 def split(study: Study, fold: int) -> None:
     """Write the split of one fold."""
-    options = study.document["split"]
+    options = dict(study.document["split"])
     if "file" in options:
-        options = {**options, "file": str(ROOT / options["file"])}
+        options["file"] = str(ROOT / options["file"])
     cases = list(read_cases(study.data).cases.values())
     splits.write_split(study.split(fold), splits.make_split(cases, options, fold))
+    write_json(f"{study.split(fold)}.json", study.split_options)
 
 
 def train(plan: Plan, study: Study, run: Run, stage: str = "train", **execution) -> None:
@@ -49,6 +53,9 @@ def train(plan: Plan, study: Study, run: Run, stage: str = "train", **execution)
     from .train import train as do
     from .trainer import Job
 
+    outdated = study.outdated(run.fold)
+    if outdated:
+        raise BadInput(f"{outdated} was made with other options than {study.name} has now: delete it so that it is made again")
     warming = stage == "warmup"
     target = run.warmup if warming else run
     name = {"study": study.name, "arm": target.key if warming else run.arm.name}
@@ -103,9 +110,10 @@ def run_without_snakemake(plan: Plan, study: Study, run: Run, **execution) -> No
     folder = Path(plan.results) / "data" / name
     if not (folder / "source.json").exists():
         acquire(plan, name)
-    if not Path(study.data, "cases.csv").exists():
+    outdated = study.outdated(run.fold) or ""
+    if not Path(study.data, "cases.csv").exists() or outdated.startswith(study.data):
         prepare(plan, name, preparation)
-    if not Path(study.split(run.fold)).exists():
+    if not Path(study.split(run.fold)).exists() or study.outdated(run.fold):
         split(study, run.fold)
     if run.warmup and not _finished(study, run.warmup):
         train(plan, study, run, "warmup", **{**execution, "resume": None})

@@ -1,5 +1,6 @@
 """Studies, arms, runs and warm-ups, and the path of everything they make."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -124,6 +125,26 @@ class Study:
 
     def split(self, fold: int) -> str:
         return f"{self.results}/splits/{self.name}/fold{fold}.csv"
+
+    @property
+    def preparation_options(self) -> dict:
+        return self.dataset["preparations"][self.document["preparation"]]
+
+    @property
+    def split_options(self) -> dict:
+        """Return what decides a fold; how many folds there are decides nothing of any one of them."""
+        return {key: value for key, value in self.document["split"].items() if key != "folds"}
+
+    def outdated(self, fold: int) -> str | None:
+        """Return which of prepared data and split was made with other options than the study has now, if any.
+
+        Snakemake sees such a change by itself; training and tables without it, or after its records were lost, do not.
+        """
+        made = {f"{self.data}/options.json": self.preparation_options, f"{self.split(fold)}.json": self.split_options}
+        for path, options in made.items():
+            if Path(path).exists() and json.loads(Path(path).read_text()) != options:
+                return path.removesuffix(".json")
+        return None
 
     @property
     def table_content(self) -> dict:

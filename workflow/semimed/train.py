@@ -41,10 +41,14 @@ def alone(folder: Path):
     """Hold a run's folder: a job that outlived its Snakemake must not write beside the one that replaces it."""
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("w")
+        path = folder / ".lock"
+        handle = path.open("w")
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its last holder may have removed the file between our opening and our locking it.
+            if not path.exists() or path.stat().st_ino != os.fstat(handle.fileno()).st_ino:
+                raise BlockingIOError
         except BlockingIOError as error:
             raise BadInput(f"{folder} is being trained by another process: wait for it or end it, then run again") from error
         except OSError:
@@ -52,7 +56,7 @@ def alone(folder: Path):
         try:
             yield
         finally:
-            (folder / ".lock").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def publish(work: Path, folder: Path) -> None:
@@ -65,6 +69,8 @@ def publish(work: Path, folder: Path) -> None:
         for path in sorted(work.rglob("*"), key=lambda path: path.name == "run.json"):
             if path.is_file() and not path.name.startswith((".", "resume")):
                 _link(path, folder / path.relative_to(work))
+        # First what says that the work is finished: half of it must not be taken for the whole.
+        (work / "run.json").unlink()
         shutil.rmtree(work)
 
 

@@ -74,11 +74,15 @@ class Trainer:
         else:
             self._clear()
             if job.warmup:
-                self._take_over(checkpoint.load(Path(job.warmup) / "weights" / "selected.pt", self.device))
+                self._take_over(checkpoint.load(Path(job.warmup) / "weights" / "selected.pt"))
         self.history = History(work / "history.csv", max(1, min(20, self.steps // 100)), self.step, sums)
         self.validation = self._validation(best)
-        # The code as it was when this process loaded it: the files may be edited while it runs.
-        self.engine = engine_hash()
+        # As they were when this process loaded them: the files may be edited while it runs.
+        self.made_from = {
+            "engine": engine_hash(),
+            "code": {Path(path).name: file_digest(path) for path in job.method_files},
+            "data": {"cases": file_digest(Path(job.data) / "cases.csv"), "split": file_digest(job.split)},
+        }
         self.started, self.stopped_by = time.monotonic(), None
 
     def run(self) -> None:
@@ -126,7 +130,7 @@ class Trainer:
             step = self.method.warmup_step if self.job.stage == "warmup" else self.method.step
             terms = run_step(step(batch, clock), self.optimisers, self.recipe.get("clip"))
         self.step += 1
-        self.history.add(self.step, {**terms, **clock.diagnostics})
+        self.history.add(self.step, terms, clock.diagnostics)
         return rates[MAIN]
 
     def _at_milestones(self) -> None:
@@ -138,6 +142,8 @@ class Trainer:
             if self.validation.improved(self.method, self.step):
                 optimisers = self._optimiser_states() if self.job.stage == "warmup" else {}
                 checkpoint.save(self.weights / "best.pt", {**self._weights(), **optimisers})
+                # At once, so that a resumed run knows the best checkpoint by the score it has.
+                self._save_resume()
 
     def _finish(self) -> None:
         """Write the outputs of the stage into ``work``, ``run.json`` last: from then on the work is finished."""
@@ -160,10 +166,8 @@ class Trainer:
             "seconds": round(self._seconds(), 3),
             "validation": self.validation.record() if self.validation else None,
             "threads": self.threads,
-            "engine": self.engine,
+            **self.made_from,
             **describe(self.device),
-            "code": {Path(path).name: file_digest(path) for path in self.job.method_files},
-            "data": {"cases": file_digest(Path(self.job.data) / "cases.csv"), "split": file_digest(self.job.split)},
             "facts": self.data.facts.plain(),
             "config": self.spec,
         }
@@ -204,8 +208,8 @@ class Trainer:
 
     def _resumed(self) -> dict | None:
         if self.job.resume is None:
-            return self.resume_file.load(self.identity, self.device)
-        content = checkpoint.load(self.job.resume, self.device)
+            return self.resume_file.load(self.identity)
+        content = checkpoint.load(self.job.resume)
         if content["hash"] != self.identity or "optimisers" not in content:
             raise BadInput(
                 f"checkpoint {self.job.resume} does not belong to this run: another configuration, data or code made it; "

@@ -22,8 +22,7 @@ class Validation:
         values = []
         for image, label in self.cases:
             image = image.to(self.device, torch.float32)
-            prediction = predict_case(method, image, None, self.settings, self.patch).argmax(0)
-            rows = score_case(prediction.to(torch.uint8).cpu().numpy(), label, self.classes, None)
+            rows = score_case(predict_case(method, image, None, self.settings, self.patch), label, self.classes)
             values += [row["dice"] for row in rows]
         score = float(sum(values) / len(values))
         better = score > self.best

@@ -30,7 +30,7 @@ class ToyHandover(Method):
 
     def warmup_step(self, batch, t):
         logits = self.student(batch.image[: batch.labelled])
-        yield {"supervised": dice_cross_entropy(logits, batch.label, self.first.dice)}
+        yield {"supervised": dice_cross_entropy(logits, batch.label, self.warmup.dice)}
 
     def step(self, batch, t):
         logits = self.student(batch.view("noisy"))

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from ..nets.base import Backbone
+
 
 @dataclass
 class Clock:
@@ -57,7 +59,7 @@ class Method(nn.Module, abc.ABC):
     def __init__(self, data, build: Callable[..., nn.Module], hyper, warmup=None):
         super().__init__()
         self.facts, self.data = data.facts, data
-        self.hyper, self.first = hyper, warmup
+        self.hyper, self.warmup = hyper, warmup
         self.construct(build)
 
     @abc.abstractmethod
@@ -74,6 +76,11 @@ class Method(nn.Module, abc.ABC):
 
         Called in eval mode and without gradients. Methods with a first stage also define ``warmup_step(batch, t)``.
         """
+
+    def embed(self, image: Tensor) -> Tensor:
+        """Return one vector per image (B, D): the coarsest feature of the first backbone, averaged over space."""
+        backbone = next(module for module in self.modules() if isinstance(module, Backbone))
+        return backbone.encoder(image)[-1].float().flatten(2).mean(2)
 
     def optimizers(self) -> dict[str, Auxiliary]:
         """Return auxiliary optimisers by name; every other trainable parameter belongs to the method's own."""

@@ -5,29 +5,30 @@ where L_dis (eq. 1) is the cosine of their bottleneck features on the un-mixed i
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
-from ..losses import cosine_discrepancy, dice_cross_entropy
+from ..losses import CosineMode, DiceName, cosine_discrepancy, dice_cross_entropy
 from .cps import CrossPseudoSupervision
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    dice: str = "linear-sample"  # CML, public code
+    dice: DiceName = "linear-sample"  # CML, public code
     unsupervised: float = 1.0  # lambda1, section 4.2 (left atrium, BraTS); 0.5 on ACDC
-    unsupervised_loss: str = "dice-cross-entropy"  # eq. 3 with eq. 2
+    unsupervised_loss: Literal["cross-entropy", "dice-cross-entropy"] = "dice-cross-entropy"  # eq. 3 with eq. 2
     ramp_levels: int = 0  # no ramp
     discrepancy: float = 0.2  # lambda2, section 4.2 (left atrium, BraTS); 0.1 on ACDC
-    cosine: str = "position"  # per position over channels (public code); "flatten": eq. 1 as a vector product
+    cosine: CosineMode = "position"  # per position over channels (public code); "flatten": eq. 1 as a vector product
 
 
 @dataclass(frozen=True)
 class Warmup:
-    dice: str = "linear-sample"
+    dice: DiceName = "linear-sample"
     alternative_second: bool = True  # transposed and trilinear decoder, public code
     discrepancy: float = 0.2  # lambda2 of the pre-training
-    cosine: str = "position"
+    cosine: CosineMode = "position"
 
 
 def discrepancy(features: list[Tensor], mode: str) -> Tensor:
@@ -42,8 +43,8 @@ class ConflictFeatureLearning(CrossPseudoSupervision):
     def warmup_step(self, batch, t):
         outputs = [network.forward_with_feature(batch.image[: batch.labelled]) for network in self.networks]
         yield {
-            "supervised": sum(dice_cross_entropy(z, batch.label, self.first.dice) for z, _ in outputs),
-            "discrepancy": self.first.discrepancy * discrepancy([f for _, f in outputs], self.first.cosine),
+            "supervised": sum(dice_cross_entropy(z, batch.label, self.warmup.dice) for z, _ in outputs),
+            "discrepancy": self.warmup.discrepancy * discrepancy([f for _, f in outputs], self.warmup.cosine),
         }
 
     def step(self, batch, t):

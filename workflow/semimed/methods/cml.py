@@ -13,13 +13,14 @@ pseudo-labels are made in train mode (``pseudo_mode``).
 
 import random
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from ..components import largest_component
 from ..errors import BadInput
-from ..losses import dice_cross_entropy
-from ..metrics.segmentation import largest_component
+from ..losses import CosineMode, dice_cross_entropy
 from .base import Method
 from .cfl import discrepancy
 
@@ -29,17 +30,17 @@ class Hyperparameters:
     unsupervised: float = 1.0  # lambda1, section 4.2 (left atrium, BraTS); 0.5 on ACDC
     discrepancy: float = 0.2  # lambda2, section 4.2 (left atrium, BraTS); 0.1 on ACDC
     box: float = 0.666667  # beta = 2/3, section 4.2 (left atrium, BraTS); 1/2 on ACDC
-    cosine: str = "position"  # public code; "flatten": eq. 1 as a vector product
+    cosine: CosineMode = "position"  # public code; "flatten": eq. 1 as a vector product
     largest_component: bool = True  # of pseudo-labels ("NMS", section 3.2)
-    pseudo_mode: str = "train"  # dropout and batch statistics while making pseudo-labels (code); "eval"
-    ensemble: str = "probability"  # section 3.3; "logit": public code
+    pseudo_mode: Literal["train", "eval"] = "train"  # dropout and batch statistics while making pseudo-labels (code); "eval"
+    ensemble: Literal["probability", "logit"] = "probability"  # section 3.3; "logit": public code
 
 
 @dataclass(frozen=True)
 class Warmup:
     discrepancy: float = 0.2  # lambda2 of eq. 11
     box: float = 0.666667  # beta of the pre-training's CutMix
-    cosine: str = "position"
+    cosine: CosineMode = "position"
     alternative_second: bool = True  # transposed and trilinear decoder, public code
 
 
@@ -72,7 +73,7 @@ class CrossViewMutualLearning(Method):
     outputs = ("mean", "first", "second")
 
     def construct(self, build):
-        self.networks = nn.ModuleList([build(), build(alternative=self.first.alternative_second)])
+        self.networks = nn.ModuleList([build(), build(alternative=self.warmup.alternative_second)])
 
     def labelled_losses(self, batch, share: float, cosine: str) -> tuple[Tensor, Tensor]:
         """Return L_sup^l and L_dis^l on CutMix-ed labelled pairs (eqs. 1, 5-7)."""
@@ -83,8 +84,8 @@ class CrossViewMutualLearning(Method):
         return supervised, discrepancy([feature for _, feature in outputs], cosine)
 
     def warmup_step(self, batch, t):
-        supervised, conflict = self.labelled_losses(batch, self.first.box, self.first.cosine)
-        yield {"supervised": supervised, "discrepancy": self.first.discrepancy * conflict}
+        supervised, conflict = self.labelled_losses(batch, self.warmup.box, self.warmup.cosine)
+        yield {"supervised": supervised, "discrepancy": self.warmup.discrepancy * conflict}
 
     @torch.no_grad()
     def pseudo_labels(self, image: Tensor) -> list[Tensor]:
@@ -101,22 +102,26 @@ class CrossViewMutualLearning(Method):
 
     def unlabelled_losses(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return L_sup^u and L_dis^u on CutMix-ed unlabelled pairs with spliced targets (eqs. 1, 8-10)."""
-        first, second = self.pseudo_labels(image)
+        pseudo = self.pseudo_labels(image) if self.hyper.unsupervised else None
         mask = box_mask(image.shape[2:], self.hyper.box, image.device)
-        targets = splice(first, second, mask), splice(second, first, mask)
         outputs = [net.forward_with_feature(cutmix(image, mask)) for net in self.networks]
+        conflict = discrepancy([feature for _, feature in outputs], self.hyper.cosine)
+        if pseudo is None:
+            return torch.zeros_like(conflict), conflict
+        targets = splice(pseudo[0], pseudo[1], mask), splice(pseudo[1], pseudo[0], mask)
         losses = [dice_cross_entropy(z, y, "linear-sample") for (z, _), y in zip(outputs, targets, strict=True)]
-        return sum(losses), discrepancy([feature for _, feature in outputs], self.hyper.cosine)
+        return sum(losses), conflict
 
     def step(self, batch, t):
         hyper = self.hyper
         supervised, conflict = self.labelled_losses(batch, hyper.box, hyper.cosine)
-        cross, unlabelled_conflict = self.unlabelled_losses(batch.image[batch.labelled :])
-        yield {
-            "supervised": supervised,
-            "unsupervised": hyper.unsupervised * cross,
-            "discrepancy": hyper.discrepancy * (conflict + unlabelled_conflict),
-        }
+        terms = {"supervised": supervised, "discrepancy": hyper.discrepancy * conflict}
+        # The ablation without both losses never sees an unlabelled image, not even through batch statistics.
+        if hyper.unsupervised or hyper.discrepancy:
+            cross, unlabelled_conflict = self.unlabelled_losses(batch.image[batch.labelled :])
+            terms["unsupervised"] = hyper.unsupervised * cross
+            terms["discrepancy"] = hyper.discrepancy * (conflict + unlabelled_conflict)
+        yield terms
 
     def predict(self, image: Tensor, output: str | None = None) -> Tensor:
         if output in ("first", "second"):

@@ -7,23 +7,24 @@ here as a copy, which makes no difference after the first step.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
 from ..ema import Teacher
-from ..losses import dice_cross_entropy, softmax_mse
+from ..losses import DiceName, dice_cross_entropy, softmax_mse
 from ..ramps import staircase
 from .base import Method
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    dice: str = "squared-class"  # SSL4MIS; "squared-foreground" in the left-atrium code of UA-MT
+    dice: DiceName = "squared-class"  # SSL4MIS; "squared-foreground" in the left-atrium code of UA-MT
     consistency: float = 0.1  # w_max, SSL4MIS
     ramp_levels: int = 200  # stairs of w(t): 200 over 30,000 steps in SSL4MIS, 40 over 6,000 on the left atrium
     delay: int = 0  # steps without consistency; 1,000 in the 2-D code of SSL4MIS
     momentum: float = 0.99  # of the teacher, SSL4MIS
-    buffers: str = "own"  # the teacher's running statistics: own (public code), copy, average
+    buffers: Literal["own", "copy", "average"] = "own"  # the teacher's running statistics: own (public code), copy, average
 
 
 class MeanTeacher(Method):

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..losses import dice_cross_entropy
+from ..losses import DiceName, dice_cross_entropy
 from .base import Method
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    dice: str = "squared-class"  # SSL4MIS; "squared-foreground" in the public left-atrium code of UA-MT
+    dice: DiceName = "squared-class"  # SSL4MIS; "squared-foreground" in the public left-atrium code of UA-MT
 
 
 class Supervised(Method):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..augment import gaussian_noise
-from ..losses import dice_cross_entropy
+from ..losses import DiceName, dice_cross_entropy
 from ..ramps import gaussian
 from .mt import Hyperparameters as MeanTeacherHyperparameters
 from .mt import MeanTeacher
@@ -20,7 +20,7 @@ from .mt import MeanTeacher
 
 @dataclass(frozen=True)
 class Hyperparameters(MeanTeacherHyperparameters):
-    dice: str = "squared-foreground"  # UA-MT's public left-atrium code; SSL4MIS uses "squared-class"
+    dice: DiceName = "squared-foreground"  # UA-MT's public left-atrium code; SSL4MIS uses "squared-class"
     ramp_levels: int = 40  # UA-MT: 40 stairs over 6,000 steps
     passes: int = 8  # T, stochastic teacher passes
     generalised: bool = False  # maximal entropy ln K and divisor K; the public code keeps ln 2 and 2 for any K

@@ -7,11 +7,11 @@ the public codes call it (voxels, pooled percentile, directed average), and the 
 from dataclasses import dataclass
 from functools import lru_cache
 
-import cc3d
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
+from ..components import bounding_box
 from ..errors import BadInput
 
 _REACH = 4  # steps along an axis that are looked up before the tree is asked; more gains little and grows as its cube
@@ -74,25 +74,6 @@ def score_case(prediction: np.ndarray, reference: np.ndarray, classes, spacing=N
     return rows
 
 
-def largest_component(label_map: np.ndarray, classes: int) -> np.ndarray:
-    """Return a copy in which every foreground class keeps its largest connected component only; the rest becomes 0.
-
-    ``label_map``: integers, (H, W) or (D, H, W); ``classes`` counts the background, so labels 1..classes-1 are treated, and an
-    absent class stays absent. Voxels that share a corner are connected (8 neighbours in 2-D, 26 in 3-D), as in the public
-    codes, which call this step "NMS". Of equally large components the one whose first voxel comes first in C order stays.
-    Raises ``BadInput`` for other dimensions.
-    """
-    if label_map.ndim not in (2, 3):
-        raise BadInput(f"{label_map.ndim} dimensions in a label map: give one case, (H, W) or (D, H, W)")
-    kept = np.zeros_like(label_map)
-    for label in range(1, classes):
-        mask = label_map == label
-        box = _bounding_box(mask)
-        if box is not None:
-            kept[box][_largest(np.ascontiguousarray(mask[box]))] = label
-    return kept
-
-
 def _check(prediction, reference, classes, spacing) -> None:
     for role, label_map in (("prediction", prediction), ("reference", reference)):
         if label_map.dtype != np.uint8 or label_map.ndim not in (2, 3) or label_map.size == 0:
@@ -133,7 +114,7 @@ def _score_masks(prediction: np.ndarray, reference: np.ndarray, spacing) -> dict
 
 
 def _score_surfaces(prediction: np.ndarray, reference: np.ndarray, spacing) -> dict:
-    box = _bounding_box(prediction | reference)
+    box = bounding_box(prediction | reference)
     surfaces = _surface(np.pad(prediction[box], _REACH)), _surface(np.pad(reference[box], _REACH))
     forth, back = _distances(*surfaces, (1.0,) * prediction.ndim)
     scores = {"hd95_voxel": float(np.percentile(np.concatenate((forth, back)), 95)), "asd_voxel": float(forth.mean())}
@@ -146,17 +127,6 @@ def _score_surfaces(prediction: np.ndarray, reference: np.ndarray, spacing) -> d
         scores["hd95_mm"] = float(max(np.percentile(forth, 95), np.percentile(back, 95)))
         scores["assd_mm"] = float((forth.sum() + back.sum()) / (forth.size + back.size))
     return scores
-
-
-def _bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
-    """Return the slices of the smallest box around the mask, or None for an empty mask."""
-    box = []
-    for axis in range(mask.ndim):
-        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        if used.size == 0:
-            return None
-        box.append(slice(used[0], used[-1] + 1))
-    return tuple(box)
 
 
 def _surface(mask: np.ndarray) -> np.ndarray:
@@ -216,15 +186,3 @@ def _shells(steps: tuple[float, ...]) -> list[tuple[float, np.ndarray]]:
 
 def _points(flat_index: np.ndarray, shape: tuple[int, ...], steps: tuple[float, ...]) -> np.ndarray:
     return np.column_stack(np.unravel_index(flat_index, shape)) * np.array(steps)
-
-
-def _largest(mask: np.ndarray) -> np.ndarray:
-    """Return the largest connected component of a mask that is not empty."""
-    components, count = cc3d.connected_components(mask, connectivity=8 if mask.ndim == 2 else 26, return_N=True)
-    if count == 1:
-        return mask
-    sizes = np.bincount(components.ravel())[1:]
-    largest = np.flatnonzero(sizes == sizes.max()) + 1
-    if largest.size > 1:  # the order of cc3d's numbers is not promised
-        largest = components.ravel()[np.isin(components.ravel(), largest).argmax()]
-    return components == largest

@@ -57,22 +57,21 @@ class Backbone(nn.Module):
         features = self.encoder(image)
         return self.head(self.decoder(features)), features[-1]
 
-    def set_precision(self, precision: str) -> None:
-        """Choose ``bf16`` or ``fp32`` for the inside of every part (a GPU matter; the CPU computes in float32)."""
-        for module in self.modules():
-            if isinstance(module, (Backbone, Part)):
-                module.bf16 = precision == "bf16"
+
+def set_precision(method: nn.Module, precision: str) -> None:
+    """Choose ``bf16`` or ``fp32`` for the inside of every network of a method (a GPU matter; the CPU computes in float32)."""
+    for module in method.modules():
+        if isinstance(module, (Backbone, Part)):
+            module.bf16 = precision == "bf16"
 
 
-def build_backbone(name: str, channels: int, classes: int, precision: str = "bf16", alternative=False, **options) -> Backbone:
+def build_backbone(name: str, channels: int, classes: int, alternative=False, **options) -> Backbone:
     """Return a freshly initialised backbone ``name`` for images of ``channels`` channels and ``classes`` classes.
 
     ``alternative`` builds it with the backbone's alternative options: another decoder for a second network.
     """
     kind = backbone_class(name)
-    network = kind(channels, classes, **{**options, **(kind.alternative if alternative else {})})
-    network.set_precision(precision)
-    return network
+    return kind(channels, classes, **{**options, **(kind.alternative if alternative else {})})
 
 
 def backbone_class(name: str) -> type[Backbone]:

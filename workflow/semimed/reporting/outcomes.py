@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import BadInput
-from ..identity import planned_hash
+from ..identity import evaluation_hash, planned_hash
 from ..metrics.segmentation import METRICS
 from ..study import Run, Study
 
@@ -99,4 +99,7 @@ def _outcome(study: Study, run: Run, path: str) -> Outcome:
     record = read_record(f"{run.folder}/run.json")
     if record is None or not Path(path).is_file():
         return Outcome(run, MISSING, record or {}, path)
-    return Outcome(run, VALID if record["hash"] == planned_hash(study, run) else STALE, record, path)
+    found = Outcome(run, VALID, record, path)
+    expected = evaluation_hash(record["hash"], study.document["inference"])
+    fresh = record["hash"] == planned_hash(study, run) and set(found.scores.get("made_by", ())) == {expected}
+    return found if fresh else Outcome(run, STALE, record, path)
