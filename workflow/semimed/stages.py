@@ -51,7 +51,7 @@ def split(study: Study, fold: int) -> None:
 def train(plan: Plan, study: Study, run: Run, stage: str = "train", **execution) -> None:
     """Train a run, or with ``stage="warmup"`` its warm-up. ``execution``: resume, save_seconds, threads."""
     from .train import train as do
-    from .trainer import Job
+    from .training_job import Job
 
     outdated = study.outdated(run.fold)
     if outdated:

@@ -15,7 +15,8 @@ from pathlib import Path
 from .errors import BadInput
 from .files import writable
 from .identity import identify
-from .trainer import Job, Trainer
+from .trainer import Trainer
+from .training_job import Job
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ import logging
 import shutil
 import signal
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -24,30 +23,12 @@ from .progress import Progress
 from .randomness import seeded
 from .splits import labelled as labelled_cases
 from .splits import read_split
-from .store import read_cases
+from .store import Case, read_cases
+from .training_job import Job
 from .training_set import TrainingSet
 from .validation import Validation
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Job:
-    """What one training needs to know. ``spec`` is the run's (or warm-up's) canonical JSON, all paths are as given."""
-
-    spec: str
-    folder: Path
-    data: Path
-    split: Path
-    method_files: list[Path]
-    name: dict  # study, arm (or warm-up key), for run.json and messages
-    stage: str = "train"  # or "warmup"
-    warmup: Path | None = None  # folder of the finished warm-up
-    kept: list[int] = field(default_factory=list)
-    device: str = "auto"
-    threads: int = 1
-    resume: Path | None = None  # a checkpoint given by hand
-    save_seconds: float = 60.0
 
 
 class Trainer:
@@ -63,6 +44,7 @@ class Trainer:
         self.threads = resumed["threads"] if resumed else job.threads
         torch.set_num_threads(self.threads)
         self.seed = (self.spec["seed"], job.stage)
+        self.rows = read_split(job.split)
         self.data = self._training_set()
         self.method = build_method(self.spec, self.data, (self.spec["seed"],)).to(self.device)
         self.optimisers = build_optimisers(self.method, self.recipe)
@@ -174,23 +156,23 @@ class Trainer:
         write_json(self.work / "run.json", record)
         log.info("%s: %d steps in %.0f s", self._label(), self.steps, record["seconds"])
 
-    def _training_set(self) -> TrainingSet:
-        rows = read_split(self.job.split)
-        prepared = read_cases(self.job.data)
-        kept = labelled_cases(rows, self.spec["budget"])
-        train = [row.case for row in rows if row.subset == "train"]
-        first = [prepared.cases[case] for case in kept]
-        rest = [prepared.cases[case] for case in train if case not in set(kept)]
-        dataset = load_dataset(self.spec["dataset"])
-        return TrainingSet(first, rest, dataset, self.recipe, self.seed, self.device)
+    def _cases(self, subset: str) -> list[Case]:
+        """Return the cases of a subset in rank order; of test cases nothing but the name is ever read here."""
+        prepared = read_cases(self.job.data).cases
+        ranked = sorted((row for row in self.rows if row.subset == subset), key=lambda row: row.rank)
+        return [prepared[row.case] for row in ranked]
 
-    def _validation(self, best: dict | None) -> "Validation | None":
+    def _training_set(self) -> TrainingSet:
+        kept = labelled_cases(self.rows, self.spec["budget"])
+        train = self._cases("train")
+        first = [case for case in train if case.case in set(kept)]
+        rest = [case for case in train if case.case not in set(kept)]
+        return TrainingSet(first, rest, load_dataset(self.spec["dataset"]), self.recipe, self.seed, self.device)
+
+    def _validation(self, best: dict | None) -> Validation | None:
         if self.spec["validation"] is None:
             return None
-        rows = read_split(self.job.split)
-        prepared = read_cases(self.job.data)
-        cases = [prepared.cases[row.case] for row in rows if row.subset == "validation"]
-        return Validation(cases, self.data.facts.classes, self.spec, self.device, best)
+        return Validation(self._cases("validation"), self.data.facts.classes, self.spec, self.device, best)
 
     def _weights(self) -> dict:
         facts, state = self.data.facts.plain(), self.method.state_dict()
