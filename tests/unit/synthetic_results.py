@@ -101,3 +101,11 @@ def write_predictions(study, run, shift=1) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     labels = {case: np.load(Path(study.data) / f"{case}.label.npy") for case in CASES}
     np.savez_compressed(path, **{case: np.roll(label, shift, axis=0) for case, label in labels.items()})
+
+
+def labelled_8(folder, dice: dict):
+    """Return the study of CML's first table with three seeds of some arms (name -> Dice) at 8 labels, one Dice point apart."""
+    study = make_plan(folder, "cml-la").study("cml-la")
+    for run in study.select(dice, 8):
+        write_run(study, run, dice[run.arm.name] + 0.01 * (run.seed - 1))
+    return study

@@ -10,18 +10,14 @@ import pytest
 from semimed.reporting import tables
 from semimed.reporting.latex import escape
 from semimed.reporting.table_layout import p_text
-from synthetic_results import make_plan, write_run
+from synthetic_results import labelled_8, make_plan
 
 DICE = {"supervised": 0.80, "cps": 0.87, "cfl": 0.88, "cml": 0.90}
 
 
 @pytest.fixture
 def cml(tmp_path):
-    """Return the study of CML's first table with three seeds of some arms at 8 labels, one Dice point apart."""
-    study = make_plan(tmp_path / "results", "cml-la").study("cml-la")
-    for run in study.select(DICE, 8):
-        write_run(study, run, DICE[run.arm.name] + 0.01 * (run.seed - 1))
-    return study
+    return labelled_8(tmp_path / "results", DICE)
 
 
 def relabelled(study, arm, **changes):

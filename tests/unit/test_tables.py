@@ -9,18 +9,14 @@ import pytest
 from semimed.errors import BadInput
 from semimed.reporting import tables
 from semimed.reporting.table_layout import Cell, lay_out, ranked
-from synthetic_results import CASES, make_plan, write_run
+from synthetic_results import CASES, labelled_8, make_plan, write_run
 
 DICE = {"supervised": 0.80, "mt": 0.84, "ua-mt": 0.85, "cps": 0.87, "cfl": 0.88, "cml": 0.90}
 
 
 @pytest.fixture
 def cml(tmp_path):
-    """Return the study of CML's first table with three seeds per arm at 8 labels, one Dice point apart."""
-    study = make_plan(tmp_path / "results", "cml-la").study("cml-la")
-    for run in study.select(DICE, 8):
-        write_run(study, run, DICE[run.arm.name] + 0.01 * (run.seed - 1))
-    return study
+    return labelled_8(tmp_path / "results", DICE)
 
 
 def row_of(study, arm, budget=8, section="comparison", checkpoint="last"):

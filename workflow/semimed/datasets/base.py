@@ -1,5 +1,6 @@
 """What a data set has to provide, and the checks and resampling that data sets share."""
 
+import abc
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ class Scan:
     source: str
 
 
-class DataSet:
+class DataSet(abc.ABC):
     """Base of all data sets; ``name`` is also the name of the file, ``classes`` starts with the background."""
 
     name = ""
@@ -44,24 +45,24 @@ class DataSet:
     channels = 1
     dimensions = 3
 
+    @abc.abstractmethod
     def find(self, raw: Path, by_hand: str = "") -> tuple[str, list[RawCase]]:
         """Return the name of the layout found in ``raw`` and its cases sorted by id.
 
         Raises ``BadInput`` ending in ``by_hand`` (how to get the data) where ``raw`` holds no case.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def read(self, raw_case: RawCase, layout: str) -> Scan:
         """Return the validated scan, intensities as stored; raises ``BadInput`` naming the offending file."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def prepare(self, scan: Scan, options: dict) -> Scan:
         """Return the scan as the methods see it: everything that decides a number (crop, clip, normalise) is here."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def write_phantom(self, folder: Path, options: dict) -> None:
         """Write a small synthetic data set in the raw layout into ``folder``; same options, same bytes."""
-        raise NotImplementedError
 
 
 def check_options(options: dict, known, where: str) -> None:
