@@ -23,9 +23,8 @@ help:
 	$(PYTHON) -m venv .venv
 	@touch $@
 
-.venv/run.stamp: .venv/python.stamp requirements.txt constraints.txt pyproject.toml
+.venv/run.stamp: .venv/python.stamp requirements.txt constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 .venv/test.stamp: .venv/run.stamp requirements-test.txt
@@ -35,7 +34,7 @@ help:
 setup: .venv/run.stamp
 
 freeze: .venv/test.stamp
-	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu//' | grep -v '^torch==' > constraints.txt
+	$(BIN)/pip freeze | sed 's/+cpu//' | grep -v '^torch==' > constraints.txt
 
 # --- running -----------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Commands beside the workflow: ``semimed train``, ``semimed table``, ``semimed orphans``."""
+"""Commands beside the workflow: ``python -m semimed train``, ``table``, ``orphans``."""
 
 import argparse
 from pathlib import Path
@@ -35,7 +35,7 @@ def choose_run(study: Study, arguments: argparse.Namespace) -> Run:
 
 def main() -> None:
     """Parse the command line and run the command."""
-    parser = argparse.ArgumentParser(prog="semimed", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m semimed", description=__doc__)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--configfile", action="append", default=[], help="merged over config/config.yaml; may be repeated")
     commands = parser.add_subparsers(dest="command", required=True)
