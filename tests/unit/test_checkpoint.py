@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from semimed import checkpoint
 from semimed.errors import BadInput
+
+from semimed import checkpoint
 
 
 class Evil:

@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
-from semimed import registry
 from semimed.errors import BadInput
+
+from semimed import registry
 
 PARENT = '''"""Parent of all.
 
