@@ -18,6 +18,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
+from semimed import registry
 from semimed.build import build_method, choose_device
 from semimed.datasets import load as load_dataset
 from semimed.methods.base import Clock
@@ -25,8 +26,6 @@ from semimed.nets.base import Backbone
 from semimed.optimise import MAIN, build_optimisers, run_step
 from semimed.store import Case
 from semimed.training_set import TrainingSet
-
-from semimed import registry
 
 
 def synthetic_cases(folder: Path, shape: tuple[int, ...], count: int = 8) -> list[Case]:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from semimed import registry
 from semimed.build import load_method
 from semimed.ema import Teacher
 from semimed.errors import BadInput
@@ -34,8 +35,6 @@ from tiny import (
     weights,
     write_data,
 )
-
-from semimed import registry
 
 STAGES = [(name, stage) for name in METHODS for stage in ("train", "warmup") if stage == "train" or name in WITH_WARMUP]
 every_method = pytest.mark.parametrize("name", METHODS)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import semimed.methods
 import torch
+from semimed import checkpoint, registry
 from semimed.files import canonical
 from semimed.identity import identify
 from semimed.optimise import run_step
@@ -15,8 +16,6 @@ from semimed.randomness import seeded
 from semimed.store import COLUMNS
 from semimed.train import train
 from semimed.trainer import Job, Trainer
-
-from semimed import checkpoint, registry
 
 TOYS = Path(__file__).parent / "toys"
 SUBSETS = {"train": 14, "validation": 2, "test": 2}

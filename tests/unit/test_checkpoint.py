@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from semimed.errors import BadInput
-
 from semimed import checkpoint
+from semimed.errors import BadInput
 
 
 class Evil:

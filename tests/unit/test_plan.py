@@ -5,12 +5,11 @@ import json
 
 import pytest
 import yaml
+from semimed import identity
 from semimed.errors import BadInput
 from semimed.plan import Plan
 from semimed.splits import budget_count
 from semimed.study import budget_name
-
-from semimed import identity
 
 CONFIG = {"studies": ["tiny"], "seeds": [0, 1], "results": "results/x/", "raw": {"la": "phantom"}}
 STUDY = {

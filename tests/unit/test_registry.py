@@ -4,9 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from semimed.errors import BadInput
-
 from semimed import registry
+from semimed.errors import BadInput
 
 PARENT = '''"""Parent of all.
 

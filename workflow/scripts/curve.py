@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
+from semimed import stages
 from semimed.jobs import job
 from semimed.plan import Plan
-
-from semimed import stages
 
 with job(snakemake.log[0]):
     plan = Plan(snakemake.config)

@@ -1,9 +1,8 @@
 """Rule prepare: raw files to arrays."""
 
+from semimed import stages
 from semimed.jobs import job
 from semimed.plan import Plan
-
-from semimed import stages
 
 with job(snakemake.log[0]):
     plan = Plan(snakemake.config)

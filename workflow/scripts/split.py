@@ -1,9 +1,8 @@
 """Rule split: one fold of a study."""
 
+from semimed import stages
 from semimed.jobs import job
 from semimed.plan import Plan
-
-from semimed import stages
 
 with job(snakemake.log[0]):
     plan = Plan(snakemake.config)
