@@ -11,7 +11,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 help:
 	@echo "make demo      the whole workflow on synthetic scans, minutes on two cores"
 	@echo "make test      all tests"
-	@echo "make mini      real scans, shrunk; STUDY=$(STUDY); about 80 minutes on two cores"
+	@echo "make mini      real scans, shrunk; STUDY=$(STUDY); under two hours on two cores"
 	@echo "make dry-run   list every job of the papers' protocol without doing one"
 	@echo "make bench     speed of metrics and training steps, as ratios"
 	@echo "make lint | format | setup | test-fast | freeze | clean"

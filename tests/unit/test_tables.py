@@ -211,6 +211,7 @@ def test_scores_of_other_weights_or_another_inference_are_stale(cml):
 
 def test_data_made_with_other_options_leaves_every_cell_empty(cml):
     Path(cml.data, "options.json").write_text('{"version": 0}')
+    assert cml.outdated(0) == f"{cml.data}/cases.csv"
     assert row_of(cml, "mt").n == 0 and row_of(cml, "mt").stale == 3
 
 

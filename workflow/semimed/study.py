@@ -140,10 +140,11 @@ class Study:
 
         Snakemake sees such a change by itself; training and tables without it, or after its records were lost, do not.
         """
-        made = {f"{self.data}/options.json": self.preparation_options, f"{self.split(fold)}.json": self.split_options}
-        for path, options in made.items():
-            if Path(path).exists() and json.loads(Path(path).read_text()) != options:
-                return path.removesuffix(".json")
+        cases, rows = f"{self.data}/cases.csv", self.split(fold)
+        made = ((cases, f"{self.data}/options.json", self.preparation_options), (rows, f"{rows}.json", self.split_options))
+        for path, record, options in made:
+            if Path(record).exists() and json.loads(Path(record).read_text()) != options:
+                return path
         return None
 
     @property
