@@ -71,3 +71,28 @@ def test_the_teacher_has_no_gradients_and_is_part_of_the_state(student):
 def test_unknown_mode(student):
     with pytest.raises(ValueError, match="own, copy or average"):
         Teacher(student, 0.9, "theirs")
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 1.3), (0.99, 1.202)])
+def test_two_students_are_mixed(share, value):
+    """UCMT's toy check: theta = 1, theta_1 = 3, theta_2 = 5, a = 0.9; the mixtures of its paper and of its code."""
+    networks = [nn.Linear(1, 1, bias=False) for _ in range(3)]
+    for network, weight in zip(networks, (1.0, 3.0, 5.0), strict=True):
+        nn.init.constant_(network.weight, weight)
+    teacher, first, second = Teacher(networks[0], 0.9), *networks[1:]
+    teacher.follow(first, 9, second, share)
+    assert teacher.network.weight.item() == pytest.approx(value, abs=1e-6)
+    teacher.follow(first, 0, second, share)
+    assert teacher.network.weight.item() == pytest.approx(share * 3 + (1 - share) * 5, abs=1e-6)
+    assert (first.weight.item(), second.weight.item()) == (3.0, 5.0)
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("own", 0.0), ("copy", 3.5), ("average", 1.75)])
+def test_running_statistics_of_two_students_are_mixed(mode, expected):
+    teacher, first, second = Teacher(nn.BatchNorm1d(2), 0.9, mode), nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    first.running_mean.fill_(3.0)
+    second.running_mean.fill_(5.0)
+    first.num_batches_tracked.fill_(7)
+    teacher.follow(first, 1, second, 0.75)
+    assert torch.allclose(teacher.network.running_mean, torch.full((2,), expected))
+    assert teacher.network.num_batches_tracked == (0 if mode == "own" else 7)

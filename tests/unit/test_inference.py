@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from semimed.errors import BadInput
-from semimed.inference import predict_case, sliding_window, window_starts
+from semimed.inference import label_map, predict_case, sliding_window, whole, window_starts
 
 
 def constant(image):
@@ -83,10 +84,51 @@ def test_settings_reach_the_window():
             assert len(image) <= 2 and image.shape[2:] == (4, 4, 4)
             return constant(image) if output == "first" else constant(image).flip(1)
 
-    settings = {"stride": [2, 2, 2], "batch": 2, "largest_component": False}
-    assert predict_case(Method(), torch.zeros(1, 6, 6, 6), "first", settings, [4, 4, 4]).mean() == 1
-    label = predict_case(Method(), torch.zeros(1, 6, 6, 6), None, settings, [4, 4, 4])
+    settings = {"kind": "sliding", "stride": [2, 2, 2], "batch": 2, "largest_component": False}
+    image = torch.zeros(1, 6, 6, 6)
+    assert label_map(predict_case(Method(), image, "first", settings, [4, 4, 4]), settings).mean() == 1
+    label = label_map(predict_case(Method(), image, None, settings, [4, 4, 4]), settings)
     assert label.mean() == 0 and label.dtype == "uint8" and label.shape == (6, 6, 6)
+
+
+class Threshold:
+    """Class 1 where the first channel is above 0.5; remembers the shapes it saw."""
+
+    def __init__(self):
+        self.seen = []
+
+    def predict(self, image, output):
+        self.seen.append(tuple(image.shape))
+        inside = (20 * (image[:, :1] - 0.5)).sigmoid()
+        return torch.cat([1 - inside, inside], 1)
+
+
+def test_slices_are_predicted_at_the_patch_and_scored_at_their_own_size():
+    volume = torch.zeros(1, 5, 30, 20)
+    for index in range(5):
+        volume[0, index, index : index + 12, 4:15] = 1
+    settings, method = {"kind": "slices", "batch": 2, "largest_component": False}, Threshold()
+    label = label_map(predict_case(method, volume, None, settings, [60, 60]), settings)
+    assert method.seen == [(2, 1, 60, 60), (2, 1, 60, 60), (1, 1, 60, 60)]
+    assert label.shape == (5, 30, 20) and np.array_equal(label, volume[0].numpy())
+
+
+def test_a_photograph_is_predicted_at_the_patch_and_scored_at_its_own_size():
+    photograph = torch.zeros(3, 64, 96, dtype=torch.uint8)
+    photograph[:, 16:48, 24:72] = 255
+    settings, method = {"kind": "whole", "largest_component": False}, Threshold()
+    probabilities = predict_case(method, photograph, None, settings, [32, 32])
+    assert method.seen == [(1, 3, 32, 32)] and torch.allclose(probabilities.sum(0), torch.ones(64, 96), atol=1e-5)
+    wrong = label_map(probabilities, settings) != (photograph[0] == 255).numpy()
+    assert wrong.mean() < 0.02
+
+
+def test_resizing_logarithms_is_resizing_logits():
+    """The public code resizes logits; the logarithms of their softmax give the same classes."""
+    logits = 5 * torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.interpolate(logits, (24, 16), mode="bilinear").softmax(1)[0]
+    found = whole(lambda x: logits.softmax(1), torch.zeros(1, 24, 16), [8, 8])
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("largest", [True, False])
@@ -97,8 +139,9 @@ def test_the_largest_component_is_the_studys_choice(largest):
 
     image = torch.zeros(1, 8, 8, 8)
     image[0, :3, :3, :3] = image[0, 6:, 6:, 6:] = 1
-    settings = {"stride": [4, 4, 4], "largest_component": largest}
-    assert predict_case(Method(), image, None, settings, [4, 4, 4]).sum() == (27 if largest else 35)
+    settings = {"kind": "sliding", "stride": [4, 4, 4], "largest_component": largest}
+    probabilities = predict_case(Method(), image, None, settings, [4, 4, 4])
+    assert label_map(probabilities, settings).sum() == (27 if largest else 35)
 
 
 def test_strides_that_do_not_fit():

@@ -117,11 +117,11 @@ def test_what_is_read_is_what_is_imported():
 
 
 def test_backbones():
-    assert registry.backbone_options("vnet") == {"width": 16, "dropout": True, "upsampling": "transposed"}
+    assert registry.backbone("vnet") == ({"width": 16, "dropout": True, "upsampling": "transposed"}, 3)
     with pytest.raises(BadInput, match="unknown backbone 'vnett'; did you mean 'vnet'"):
-        registry.backbone_options("vnett")
+        registry.backbone("vnett")
     with pytest.raises(BadInput, match="unknown backbone 'base'"):
-        registry.backbone_options("base")
+        registry.backbone("base")
 
 
 def test_unknown_method():

@@ -199,6 +199,23 @@ def test_bad_random_options(change, fold, message):
         make_split(singles(10), RANDOM | change, fold)
 
 
+def test_numbers_instead_of_shares():
+    """1815 + 779 is what UCMT says of ISIC's 2594 images; no share gives both."""
+    options = {**RANDOM, "folds": 1, "train": 17, "validation": 1, "test": 8}
+    rows = make_split(singles(26), options)
+    assert Counter(row.subset for row in rows) == {"train": 17, "validation": 1, "test": 8}
+    with pytest.raises(BadInput, match="17, 1, 8 in the split options add up to 26, but there are 27: give numbers of all"):
+        make_split(singles(27), options)
+
+
+def test_cases_may_be_drawn_without_regard_to_groups():
+    rows = make_split(pairs(20), {**RANDOM, "by": "case"})
+    subsets = {group: {row.subset for row in rows if row.group == group} for group in {row.group for row in rows}}
+    assert len(rows) == 40 and any(len(where) > 1 for where in subsets.values())
+    with pytest.raises(BadInput, match="unknown by 'frame'"):
+        make_split(pairs(20), {**RANDOM, "by": "frame"})
+
+
 def test_missing_option():
     with pytest.raises(BadInput, match="no seed in the random split options"):
         make_split(singles(10), {key: value for key, value in RANDOM.items() if key != "seed"})

@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import torch
@@ -15,17 +16,18 @@ from .randomness import seeded
 from .training_set import Facts
 
 
-def build_method(spec: dict, data, seed: tuple) -> Method:
+def build_method(spec: dict, data, seed: tuple, pretrained: Path | None = None) -> Method:
     """Return a freshly initialised method; ``data`` has ``facts`` and, in a training job, the passes over the training set.
 
-    Initial weights are a function of ``seed``. In a warm-up, which arms share, the hyper-parameters are the defaults.
+    Initial weights are a function of ``seed``, or those of the file ``pretrained`` where the backbone starts from it (a
+    network that is rebuilt to take a checkpoint needs no such file). In a warm-up, which arms share, the hyper-parameters
+    are the defaults.
     """
     kind = method_class(spec["method"])
-    options = dict(spec["backbone"])
+    options = {key: value for key, value in spec["backbone"].items() if key != "weights"}
     name = options.pop("name")
     check_patch(spec["recipe"]["patch"], backbone_class(name).divisor)
-    classes = len(data.facts.classes)
-    build = partial(build_backbone, name, data.facts.channels, classes, **options)
+    build = partial(build_backbone, name, data.facts.channels, len(data.facts.classes), weights=pretrained, **options)
     hyper = settings(kind, "Hyperparameters", spec.get("hyperparameters"))
     with seeded(*seed, "initial weights"):
         method = kind(data, build, hyper, settings(kind, "Warmup", spec.get("warmup")))

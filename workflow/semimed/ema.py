@@ -1,4 +1,4 @@
-"""The teacher: an exponential moving average of a student."""
+"""The teacher: an exponential moving average of a student, or of a mixture of two."""
 
 import copy
 
@@ -11,7 +11,7 @@ from .ramps import ema_momentum
 class Teacher(nn.Module):
     """A copy of ``student`` that follows it: theta_T <- a theta_T + (1 - a) theta_S, a = min(1 - 1/(t + 1), momentum).
 
-    ``buffers`` says what happens to batch normalisation's running statistics:
+    theta_S may be a mixture of two students. ``buffers`` says what happens to batch normalisation's running statistics:
     ``own``: the teacher gathers its own, as in the public code; only for a teacher that is forwarded in train mode.
     ``copy``: it takes the student's. ``average``: they are averaged like parameters (counters are copied).
     """
@@ -29,15 +29,23 @@ class Teacher(nn.Module):
             return self.network(image)
 
     @torch.no_grad()
-    def follow(self, student: nn.Module, t) -> None:
-        """Move towards ``student``; ``t`` is the clock (or a step). At the first step the teacher becomes a copy."""
+    def follow(self, student: nn.Module, t, other: nn.Module | None = None, share: float = 0.5) -> None:
+        """Move towards ``student``, or towards ``share`` of it and the rest of ``other``; ``t`` is the clock (or a step).
+
+        At the first step the teacher becomes a copy of what it follows.
+        """
         weight = 1.0 - ema_momentum(getattr(t, "step", t), self.momentum)
-        mine = list(self.network.parameters())
-        torch._foreach_lerp_(mine, [p.detach() for p in student.parameters()], weight)
+        mine, new = list(self.network.parameters()), [p.detach() for p in student.parameters()]
+        if other is not None:
+            new = torch._foreach_lerp([p.detach() for p in other.parameters()], new, share)
+        torch._foreach_lerp_(mine, new, weight)
         if self.buffers_mode == "own":
             return
-        for own, new in zip(self.network.buffers(), student.buffers(), strict=True):
-            if self.buffers_mode == "average" and own.is_floating_point():
+        for own, new, second in zip(self.network.buffers(), student.buffers(), (other or student).buffers(), strict=True):
+            averaged = own.is_floating_point()
+            if other is not None and averaged:
+                new = second.lerp(new, share)
+            if self.buffers_mode == "average" and averaged:
                 own.lerp_(new, weight)
             else:
                 own.copy_(new)

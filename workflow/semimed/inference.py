@@ -10,6 +10,8 @@ from torch import Tensor
 
 from .components import largest_component
 from .errors import BadInput
+from .resize import resize_image, zoom_nearest
+from .samples import in_range
 
 
 def window_starts(length: int, patch: int, stride: int) -> list[int]:
@@ -55,12 +57,44 @@ def sliding_window(predict: Callable[[Tensor], Tensor], image: Tensor, patch, st
     return (total / counts)[(slice(None), *inside)]
 
 
-def predict_case(method, image: Tensor, output: str | None, settings: dict, patch) -> np.ndarray:
-    """Return the uint8 label map (*S) of one prepared image (C, *S), inferred and post-processed the study's way.
+@torch.no_grad()
+def sliced(predict: Callable[[Tensor], Tensor], image: Tensor, patch, batch: int = 16) -> Tensor:
+    """Return probabilities (K, S, H, W) of a volume (C, S, H, W), slice by slice.
 
-    The method is in eval mode.
+    Each slice is resized to ``patch`` and its probabilities back by nearest neighbour, as in the SSL4MIS family.
     """
-    batch = settings.get("batch", 4)
-    probabilities = sliding_window(lambda x: method.predict(x, output), image, patch, settings["stride"], batch)
+    slices = zoom_nearest(image, patch).transpose(0, 1)
+    parts = [predict(slices[first : first + batch]).float() for first in range(0, len(slices), batch)]
+    return zoom_nearest(torch.cat(parts).transpose(0, 1), image.shape[-2:])
+
+
+@torch.no_grad()
+def whole(predict: Callable[[Tensor], Tensor], image: Tensor, patch) -> Tensor:
+    """Return probabilities (K, H, W) of an image (C, H, W): predicted at ``patch``, then brought to the image's own size.
+
+    The logarithms are interpolated: they differ from the logits, which the public code resizes, by a term that all
+    classes share, so the most probable class is the same.
+    """
+    resized = resize_image(image[None], patch)
+    logarithms = predict(resized).float().clamp_min(torch.finfo(torch.float32).tiny).log()
+    return F.interpolate(logarithms, image.shape[-2:], mode="bilinear", align_corners=False)[0].softmax(0)
+
+
+def predict_case(method, image: Tensor, output: str | None, settings: dict, patch) -> Tensor:
+    """Return probabilities (K, *S) of one prepared image (C, *S), inferred the study's way; the method is in eval mode."""
+    batch, image = settings.get("batch", 4), in_range(image)
+
+    def predict(x: Tensor) -> Tensor:
+        return method.predict(x, output)
+
+    if settings["kind"] == "slices":
+        return sliced(predict, image, patch, batch)
+    if settings["kind"] == "whole":
+        return whole(predict, image, patch)
+    return sliding_window(predict, image, patch, settings["stride"], batch)
+
+
+def label_map(probabilities: Tensor, settings: dict) -> np.ndarray:
+    """Return the uint8 label map (*S) of probabilities (K, *S), post-processed the study's way."""
     label = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
     return largest_component(label, len(probabilities)) if settings["largest_component"] else label

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 DiceName = Literal["squared-class", "squared-foreground", "linear-foreground", "linear-sample"]
+LossName = Literal["dice-cross-entropy", "dice", "cross-entropy"]
 CosineMode = Literal["position", "flatten"]
 
 
@@ -54,6 +55,15 @@ DICE = {
 def dice_cross_entropy(logits: Tensor, target: Tensor, dice: DiceName = "squared-class") -> Tensor:
     """Return (cross entropy + Dice) / 2, the supervised loss of the field; ``dice`` is a key of ``DICE``."""
     return 0.5 * (cross_entropy(logits, target) + DICE[dice](logits.float().softmax(1), target))
+
+
+def segmentation_loss(logits: Tensor, target: Tensor, loss: LossName, dice: DiceName) -> Tensor:
+    """Return one of the supervised losses of the field: (cross entropy + Dice) / 2, Dice alone, or cross entropy alone."""
+    if loss == "cross-entropy":
+        return cross_entropy(logits, target)
+    if loss == "dice":
+        return DICE[dice](logits.float().softmax(1), target)
+    return dice_cross_entropy(logits, target, dice)
 
 
 def softmax_mse(student: Tensor, teacher: Tensor) -> Tensor:

@@ -17,6 +17,14 @@ from . import registry
 from .errors import BadInput, nearest
 from .study import Arm, Run, Study, Warmup
 
+# What may be done with each kind of sample: how whole cases are inferred, and the geometry drawn in training.
+KINDS = {"patch": "sliding", "slice": "slices", "image": "whole"}
+AUGMENTS = {
+    "patch": ("rotate-flip", "rotate-flip-half", "none"),
+    "slice": ("turn-or-tilt", "flip-rotate", "rotate-crop", "none"),
+    "image": ("turn-or-tilt", "flip-rotate", "rotate-crop", "none"),
+}
+
 
 class Plan:
     """Everything a configuration asks for. Raises ``BadInput`` with the file and the key at the first mistake."""
@@ -47,6 +55,11 @@ class Plan:
         """Return 1 where training and prediction run on a GPU of this machine (told without torch), else 0."""
         device = self.config["device"]
         return int(Path("/dev/nvidia0").exists() if device == "auto" else device != "cpu")
+
+    def pretrained(self, arm: Arm) -> Path | None:
+        """Return the configured file of weights that the arm's backbone starts from, if any."""
+        backbone = arm.settings["backbone"]
+        return Path(self.config["weights"][backbone["name"]]).expanduser() if backbone.get("weights") else None
 
     @cached_property
     def datasets(self) -> dict[str, dict]:
@@ -105,11 +118,14 @@ class Plan:
         try:
             entry = registry.method(arm["method"])
             given = configuration.merge(document["backbone"], arm.get("backbone", {}))
-            options = registry.backbone_options(given["name"])
+            options, dimensions = registry.backbone(given["name"])
         except BadInput as error:
             raise BadInput(f"{at}: {error}") from error
         network = {k: v for k, v in given.items() if k != "name"}
         backbone = {"name": given["name"], **registry.resolved(network, options, f"{at}: backbone")}
+        if backbone.get("pretrained"):
+            # The name of the file, which in torchvision's ends with a hash of the content; where it lies decides nothing.
+            backbone["weights"] = Path(self.config["weights"].get(given["name"], "")).name or None
         preparation = dataset["preparations"][document["preparation"]]
         data = {
             "dataset": document["dataset"],
@@ -121,14 +137,19 @@ class Plan:
         recipe = configuration.merge(document["recipe"], arm.get("recipe", {}))
         warmup_recipe = recipe.pop("warmup", {})
         _check_recipe(recipe, document["inference"], at)
+        _check_dimensions(len(recipe["patch"]), entry, given["name"], dimensions, at)
+        headline = arm.get("output", entry.outputs[0])
+        if headline not in entry.outputs:
+            raise BadInput(f"{at}: output: method {entry.name} has no '{headline}'{nearest(headline, entry.outputs)}")
+        # How many windows go through at once decides nothing.
+        validation = {**{k: v for k, v in document["inference"].items() if k != "batch"}, "output": headline}
         settings = {
             **data,
             "hyperparameters": registry.resolved(
                 arm.get("hyperparameters", {}), entry.hyperparameters, f"{at}: hyperparameters", entry.words
             ),
             "recipe": recipe,
-            # How many windows go through at once decides nothing.
-            "validation": {k: v for k, v in document["inference"].items() if k != "batch"} if has_validation else None,
+            "validation": validation if has_validation else None,
         }
         warmup = _warmup(entry, arm, recipe, warmup_recipe, at)
         if entry.warmup is not None:
@@ -137,7 +158,7 @@ class Plan:
         if warmup is not None:
             warmup = {**data, **warmup, "warmup": settings["warmup"], "validation": settings["validation"]}
         budgets = tuple(arm.get("budgets", document["budgets"]))
-        return Arm(name, arm.get("label", name), entry, budgets, settings, warmup, arm["reinterpretation"])
+        return Arm(name, arm.get("label", name), entry, budgets, settings, warmup, arm["reinterpretation"], headline)
 
 
 def _warmup(entry: registry.Entry, arm: dict, recipe: dict, override: dict, at: str) -> dict | None:
@@ -153,11 +174,26 @@ def _check_recipe(recipe: dict, inference: dict, at: str) -> None:
     for key in ("steps", "labelled", "unlabelled", "patch", "optimiser", "schedule"):
         if key not in recipe:
             raise BadInput(f"{at}: recipe: '{key}' is missing; set it in the study's recipe")
-    stride, patch = inference["stride"], recipe["patch"]
+    sample, kind = recipe["sample"], inference["kind"]
+    if KINDS[sample] != kind:
+        raise BadInput(f"{at}: inference.kind '{kind}' does not go with recipe.sample '{sample}': set it to {KINDS[sample]}")
+    if recipe["augment"] not in AUGMENTS[sample]:
+        hint = nearest(recipe["augment"], AUGMENTS[sample])
+        raise BadInput(f"{at}: recipe.augment '{recipe['augment']}' is not for samples of kind '{sample}'{hint}")
+    if sample != "patch" and len(recipe["patch"]) != 2:
+        raise BadInput(f"{at}: recipe.patch {recipe['patch']}: a sample of kind '{sample}' has two sides, rows and columns")
+    stride, patch = inference.get("stride", recipe["patch"]), recipe["patch"]
     if len(stride) != len(patch) or any(step > side for step, side in zip(stride, patch, strict=True)):
         raise BadInput(
             f"{at}: inference.stride {stride} leaves gaps between patches {patch}; one number per axis, none above it"
         )
+
+
+def _check_dimensions(wanted: int, entry: registry.Entry, backbone: str, dimensions: int, at: str) -> None:
+    if dimensions != wanted:
+        raise BadInput(f"{at}: backbone: {backbone} is for {dimensions} dimensions, recipe.patch has {wanted}; choose another")
+    if wanted not in entry.dimensions:
+        raise BadInput(f"{at}: method: {entry.name} is not for {wanted} dimensions, which recipe.patch has; remove the arm")
 
 
 def _check_tables(document: dict, arms: dict, where: str) -> None:

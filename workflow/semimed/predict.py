@@ -14,7 +14,7 @@ from .build import choose_device, load_method
 from .errors import BadInput
 from .files import atomic
 from .identity import evaluation_hash
-from .inference import predict_case
+from .inference import label_map, predict_case
 from .metrics.segmentation import METRICS, score_case
 from .progress import Progress
 from .randomness import seeded
@@ -98,8 +98,8 @@ def _label_maps(task: Task, method, content: dict, output: str | None) -> dict[s
     progress = Progress(f"predict {output or method.outputs[0]}", len(cases))
     with seeded("prediction", output):
         for done, case in enumerate(cases, 1):
-            image = torch.from_numpy(load_image(case)).to(device, torch.float32)
-            maps[case.case] = predict_case(method, image, output, task.inference, patch)
+            image = torch.from_numpy(load_image(case)).to(device)
+            maps[case.case] = label_map(predict_case(method, image, output, task.inference, patch), task.inference)
             progress.update(done)
     progress.close()
     return maps

@@ -84,7 +84,7 @@ def _row(scan: Scan, image: np.ndarray, label: np.ndarray | None, raw: Path, cla
         "case": scan.case,
         "group": scan.group,
         "shape": "x".join(str(size) for size in image.shape[1:]),
-        "spacing": "x".join(repr(float(size)) for size in scan.spacing),
+        "spacing": "x".join(repr(float(size)) for size in scan.spacing or ()),
         "counts": ";".join(str(count) for count in counts),
         "source": Path(scan.source).relative_to(raw).as_posix(),
         "sha256": digest(kinds, *(array.tobytes() for array in arrays)),

@@ -1,6 +1,9 @@
 """Schedules: ramps of loss weights, learning rates, and the teacher's momentum. All are functions of the step."""
 
 import math
+from typing import Literal
+
+RampName = Literal["stairs", "epochs", "whole"]
 
 
 def gaussian(step: float, length: float) -> float:
@@ -20,6 +23,17 @@ def staircase(step: int, steps: int, levels: int) -> float:
     steps is ``staircase(step, 6000, 40)``. Stating the ramp by its length keeps its shape in shorter trainings.
     """
     return gaussian(step * levels // steps, levels)
+
+
+def ramp_up(name: RampName, t, facts, levels: int = 0, epochs: int = 0) -> float:
+    """Return the ramp of a loss's weight at the clock ``t``.
+
+    ``stairs``: SSL4MIS's over the whole training in ``levels`` stairs, 1 throughout with 0 of them; ``epochs``: smooth, over
+    the first ``epochs`` epochs (UCMT's public code); ``whole``: smooth, over the whole training (UCMT section 3.3).
+    """
+    if name == "stairs":
+        return staircase(t.step, t.steps, levels)
+    return gaussian(t.step, epochs * facts.steps_per_epoch if name == "epochs" else t.steps)
 
 
 def ema_momentum(step: int, limit: float) -> float:

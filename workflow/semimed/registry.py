@@ -21,7 +21,7 @@ SHARED = {"__init__", "base"}
 class Entry:
     """One method: its defaults (name -> literal), its warm-up's (``None`` without one), outputs and source files.
 
-    ``words`` are the values that a parameter annotated with ``Literal`` may take.
+    ``words`` are the values that a parameter annotated with ``Literal`` may take, ``dimensions`` those of its samples.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Entry:
     warmup: dict | None
     words: dict[str, tuple]
     outputs: tuple[str, ...]
+    dimensions: tuple[int, ...]
     files: tuple[Path, ...]
 
 
@@ -47,15 +48,16 @@ def method(name: str) -> Entry:
 
 
 @cache
-def backbone_options(name: str) -> dict:
-    """Return the keyword-only options of a backbone's constructor and their defaults."""
+def backbone(name: str) -> tuple[dict, int]:
+    """Return the keyword-only options of a backbone's constructor with their defaults, and the dimensions of its images."""
     known = {path.stem for path in NETS.glob("*.py")} - {"__init__", "base", "heads", "discriminators"}
     if name not in known:
         raise BadInput(f"unknown backbone '{name}'{nearest(name, known)}")
     for node in _parse(NETS / f"{name}.py").body:
         if isinstance(node, ast.ClassDef) and any(_name(base) == "Backbone" for base in node.bases):
             init = next(f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__")
-            return {a.arg: ast.literal_eval(d) for a, d in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)}
+            options = zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
+            return {argument.arg: ast.literal_eval(default) for argument, default in options}, _literal(node, "dimensions")
     raise BadInput(f"nets/{name}.py has no class derived from Backbone")
 
 
@@ -100,9 +102,11 @@ def _entry(path: Path) -> Entry:
     for name in {"Warmup", "Hyperparameters"} & set(classes):
         words |= _words(classes[name], _aliases(tree, path.parent.parent))
     outputs = _literal(candidates[0], "outputs") or next((e.outputs for e in inherited), ("prediction",))
+    dimensions = _literal(candidates[0], "dimensions") or next((e.dimensions for e in inherited), (2, 3))
     files = {path, *(file for sibling in siblings for file in _entry(sibling).files)}
     title = (ast.get_docstring(tree) or "").split("\n")[0]
-    return Entry(path.stem.replace("_", "-"), title, hyper, warmup, words, tuple(outputs), tuple(sorted(files)))
+    name = path.stem.replace("_", "-")
+    return Entry(name, title, hyper, warmup, words, tuple(outputs), tuple(dimensions), tuple(sorted(files)))
 
 
 def _siblings(tree: ast.Module, folder: Path) -> dict[Path, set[str]]:

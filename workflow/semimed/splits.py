@@ -17,7 +17,7 @@ SUBSETS = ("train", "validation", "test")
 COLUMNS = ("case", "group", "subset", "rank")
 OPTIONS = {
     "official": {"source", "version", "unit", "file"},
-    "random": {"source", "version", "unit", "folds", "seed", *SUBSETS},
+    "random": {"source", "version", "unit", "by", "folds", "seed", *SUBSETS},
 }
 
 
@@ -36,9 +36,10 @@ def make_split(cases: list, options: dict, fold: int = 0) -> list[Row]:
 
     ``cases`` have ``case``, ``group`` and ``counts`` (voxels or images per class). ``options`` is either
     ``{source: official, file: <csv of case,subset>}``, which keeps the order of the list as rank, or
-    ``{source: random, folds, seed, train, validation, test}``, which draws by group, so that no group is split, and
-    gives the folds disjoint test sets. ``unit`` (case, the default, or group) is what ranks count and budgets keep;
-    ``version`` is raised by hand and not read.
+    ``{source: random, folds, seed, train, validation, test}``, which gives the folds disjoint test sets. The three are
+    shares that add up to 1, or numbers that add up to all there is. It draws by group, so that no group is split, unless
+    ``by: case`` says otherwise, as some publications do. ``unit`` (case, the default, or group) is what ranks count and
+    budgets keep; ``version`` is raised by hand and not read.
     Raises ``BadInput`` for lists and options that contradict themselves or the prepared cases.
     """
     source, unit = options.get("source"), options.get("unit", "case")
@@ -47,11 +48,12 @@ def make_split(cases: list, options: dict, fold: int = 0) -> list[Row]:
     for key in options:
         if key not in OPTIONS[source]:
             raise BadInput(f"unknown key '{key}' in the {source} split options{nearest(key, OPTIONS[source])}")
-    missing = OPTIONS[source] - set(options) - {"version", "unit"}
+    missing = OPTIONS[source] - set(options) - {"version", "unit", "by"}
     if missing:
         raise BadInput(f"no {', '.join(sorted(missing))} in the {source} split options: add it")
-    if unit not in ("case", "group"):
-        raise BadInput(f"unknown unit '{unit}' in the split options: give case or group")
+    for key in ("unit", "by"):
+        if options.get(key, "case") not in ("case", "group"):
+            raise BadInput(f"unknown {key} '{options[key]}' in the split options: give case or group")
     chosen = _official(cases, options["file"], fold) if source == "official" else _random(cases, options, fold)
     rows = []
     for subset in SUBSETS:
@@ -143,16 +145,16 @@ def _random(cases: list, options: dict, fold: int) -> dict[str, list]:
     validates on the next and trains on the rest. So each arc, and the head of each training set, holds about its share
     of every stratum, and the test arcs of the folds never overlap.
     """
-    shares, folds = _shares(options), options["folds"]
+    members = defaultdict(list)
+    for case in sorted(cases, key=lambda case: case.case):
+        members[case.case if options.get("by") == "case" else case.group].append(case)
+    shares, folds = _shares(options, len(members)), options["folds"]
     if isinstance(folds, bool) or not isinstance(folds, int) or folds < 1 or folds * shares["test"] > 1:
         raise BadInput(
             f"folds {folds!r} with test {options['test']} in the split options: test sets of that size would overlap"
         )
     if not 0 <= fold < folds:
         raise BadInput(f"fold {fold} of {folds} in the split options: give 0 to {folds - 1}")
-    members = defaultdict(list)
-    for case in sorted(cases, key=lambda case: case.case):
-        members[case.group].append(case)
     circle = _spread(members, options["seed"])
     start, stop = (_nearest_whole(k * shares["test"] * len(circle)) for k in (fold, fold + 1))
     turned = circle[start:] + circle[:start]
@@ -168,14 +170,21 @@ def _random(cases: list, options: dict, fold: int) -> dict[str, list]:
     return {subset: [case for group in groups for case in members[group]] for subset, groups in parts.items()}
 
 
-def _shares(options: dict) -> dict[str, Fraction]:
-    """Return the three shares as exact fractions of one."""
+def _shares(options: dict, units: int) -> dict[str, Fraction]:
+    """Return the three shares as exact fractions of one; numbers are shares of the ``units`` they must add up to."""
     values = [options[subset] for subset in SUBSETS]
     text = ", ".join(str(value) for value in values)
     try:
         shares = dict(zip(SUBSETS, (Fraction(str(value)) for value in values), strict=True))
     except ValueError as error:
         raise BadInput(f"train, validation, test {text} in the split options: give three numbers") from error
+    if sum(shares.values()) > 1 and all(isinstance(value, int) for value in values):
+        if sum(values) != units:
+            raise BadInput(
+                f"train, validation, test {text} in the split options add up to {sum(values)}, but there are {units}: "
+                "give numbers of all there is, or shares"
+            )
+        shares = {subset: share / units for subset, share in shares.items()}
     if sum(shares.values()) != 1 or min(shares.values()) < 0 or not shares["train"] or not shares["test"]:
         raise BadInput(f"train, validation, test {text} in the split options: they must add up to 1, train and test above 0")
     return shares

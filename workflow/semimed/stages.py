@@ -71,6 +71,7 @@ def train(plan: Plan, study: Study, run: Run, stage: str = "train", **execution)
             warmup=Path(run.warmup.folder) if run.warmup and not warming else None,
             kept=[] if warming else run.kept,
             device=plan.config["device"],
+            pretrained=plan.pretrained(run.arm),
             **{"threads": plan.config["threads"]["train"], **execution},
         )
     )
@@ -122,7 +123,7 @@ def run_without_snakemake(plan: Plan, study: Study, run: Run, **execution) -> No
     else:
         train(plan, study, run, **execution)
     for checkpoint in study.checkpoints:
-        where = (checkpoint, run.arm.outputs[0], "test")
+        where = (checkpoint, run.arm.headline, "test")
         predict(plan, study, run, *where)
         evaluate(plan, study, run, *where)
 

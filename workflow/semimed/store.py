@@ -13,12 +13,12 @@ COLUMNS = ("case", "group", "shape", "spacing", "counts", "source", "image", "la
 
 @dataclass(frozen=True)
 class Case:
-    """One row of ``cases.csv``: ``shape`` (*S), ``spacing`` in mm, ``counts`` voxels per class, files as full paths."""
+    """One row of ``cases.csv``: ``shape`` (*S), ``spacing`` in mm or ``None`` where unknown, ``counts`` voxels per class, files as full paths."""
 
     case: str
     group: str
     shape: tuple[int, ...]
-    spacing: tuple[float, ...]
+    spacing: tuple[float, ...] | None
     counts: tuple[int, ...]
     image: Path
     label: Path | None
@@ -82,7 +82,7 @@ def _case(row: dict, folder: Path) -> Case:
         case=row["case"],
         group=row["group"],
         shape=tuple(int(size) for size in row["shape"].split("x")),
-        spacing=tuple(float(size) for size in row["spacing"].split("x")),
+        spacing=tuple(float(size) for size in row["spacing"].split("x")) if row["spacing"] else None,
         counts=tuple(int(count) for count in row["counts"].split(";")) if row["counts"] else (),
         image=folder / row["image"],
         label=folder / row["label"] if row["label"] else None,

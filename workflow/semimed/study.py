@@ -78,10 +78,10 @@ class Run:
         return sorted({max(1, round(steps * k / points)) for k in range(1, points + 1)})
 
     def metrics(self, checkpoint: str, output: str | None = None, subset: str = "test") -> str:
-        return f"{self.folder}/metrics/{checkpoint}-{output or self.arm.outputs[0]}-{subset}.csv"
+        return f"{self.folder}/metrics/{checkpoint}-{output or self.arm.headline}-{subset}.csv"
 
     def predictions(self, checkpoint: str, output: str | None = None, subset: str = "test") -> str:
-        return f"{self.folder}/predictions/{checkpoint}-{output or self.arm.outputs[0]}-{subset}.npz"
+        return f"{self.folder}/predictions/{checkpoint}-{output or self.arm.headline}-{subset}.npz"
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,7 @@ class Arm:
     settings: dict
     warmup_settings: dict | None
     reinterpretation: bool
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return self.entry.outputs
+    headline: str  # the output that stands in the table
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class Trainer:
         self.seed = (self.spec["seed"], job.stage)
         self.rows = read_split(job.split)
         self.data = self._training_set()
-        self.method = build_method(self.spec, self.data, (self.spec["seed"],)).to(self.device)
+        self.method = build_method(self.spec, self.data, (self.spec["seed"],), job.pretrained).to(self.device)
         self.optimisers = build_optimisers(self.method, self.recipe)
         self.step, self.spent, best, sums = 0, 0.0, None, None
         if resumed:
@@ -219,8 +219,8 @@ class Trainer:
     def _check_finite(self) -> None:
         bad = self.history.bad_step()
         if bad is not None:
-            indices = [*self.data.sampler.indices(bad - 1)[0], *self.data.sampler.indices(bad - 1)[1]]
-            raise stop_at(bad, self._label(), [self.data.cases[index].case for index in indices])
+            labelled, unlabelled = self.data.sampler.indices(bad - 1)
+            raise stop_at(bad, self._label(), self.data.names([*labelled, *unlabelled]))
 
     def _warmup_run(self) -> dict:
         return json.loads((Path(self.job.warmup) / "run.json").read_text()) if self.job.warmup else {}

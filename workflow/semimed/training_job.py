@@ -20,4 +20,5 @@ class Job:
     device: str = "auto"
     threads: int = 1
     resume: Path | None = None  # a checkpoint given by hand
+    pretrained: Path | None = None  # the configured weights that the backbone starts from
     save_seconds: float = 60.0

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import augment
 from .errors import BadInput
 from .randomness import generator, seeded
+from .samples import SAMPLES, passes
 from .sampling import Sampler
-from .store import Case, load_image, load_label
+from .store import Case
+from .views import VIEWS
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Facts:
     classes: tuple[str, ...]
     channels: int
     dimensions: int
-    labelled: int
+    labelled: int  # samples
     unlabelled: int
     class_counts: tuple[int, ...]  # voxels (or images) per class over the labelled cases
     steps_per_epoch: int
@@ -53,84 +54,53 @@ class Batch:
             kind, rows = declared if isinstance(declared, tuple) else (declared, "all")
             image = self.image[self.labelled :] if rows == "unlabelled" else self.image
             with seeded(*self._seed, "view", name):
-                self._made[name] = augment.VIEWS[kind](image)
+                self._made[name] = VIEWS[kind](image)
         return self._made[name]
 
 
 class TrainingSet:
-    """Images and labels in memory, on the device when they fit, and the batches of one stage.
+    """The samples of the training cases, and the batches of one stage drawn from them.
 
     ``labelled`` and ``unlabelled`` are lists of cases; of the unlabelled ones the label files are never opened.
     """
 
     def __init__(self, labelled: list[Case], unlabelled: list[Case], dataset, recipe: dict, seed: tuple, device: torch.device):
-        self.cases = [*labelled, *unlabelled]
         self.recipe, self.device, self.seed = recipe, device, seed
-        self.sampler = Sampler(len(labelled), len(unlabelled), recipe, *seed)
-        _check(self.cases, len(labelled), self.sampler, recipe)
-        place = device if _fits(self.cases, device) else torch.device("cpu")
-        self.images = [torch.from_numpy(np.array(load_image(case))).to(place) for case in self.cases]
-        self.labels = [torch.from_numpy(load_label(case)).to(place) for case in labelled]
+        if recipe["unlabelled"] and not unlabelled and recipe["pool"] == "rest":
+            raise BadInput(
+                f"recipe: {recipe['unlabelled']} unlabelled samples per step, but all {len(labelled)} training cases are "
+                "labelled; set recipe.unlabelled to 0, recipe.pool to all, or choose a smaller budget"
+            )
+        self.samples = SAMPLES[recipe["sample"]]([*labelled, *unlabelled], len(labelled), recipe, device)
+        first, rest = self.samples.labelled, len(self.samples.names) - self.samples.labelled
+        self.sampler = Sampler(first, rest, recipe, *seed)
         self.facts = Facts(
             task=dataset.task,
             classes=tuple(dataset.classes),
             channels=dataset.channels,
             dimensions=dataset.dimensions,
-            labelled=len(labelled),
-            unlabelled=len(unlabelled),
+            labelled=first,
+            unlabelled=rest,
             class_counts=tuple(int(n) for n in np.sum([case.counts for case in labelled], axis=0)),
             steps_per_epoch=self.sampler.steps_per_epoch,
         )
 
     def batch(self, step: int, views: dict) -> Batch:
-        """Return the batch of a step: patches drawn and turned on the device, unlabelled ones without any label."""
-        indices = np.concatenate(self.sampler.indices(step))
-        count = self.recipe["labelled"]
-        images, labels = [], []
-        for slot, index in enumerate(indices):
-            label = self.labels[index] if slot < count else None
-            rng = generator(*self.seed, step, "sample", slot)
-            turn = self.recipe["augment"] == "rotate-flip"
-            image, label = augment.draw_patch(self.images[index], label, self.recipe["patch"], rng, turn)
-            images.append(image)
-            labels += [label] if slot < count else []
-        image = torch.stack(images).to(self.device, torch.float32, non_blocking=True)
-        label = torch.stack(labels).to(self.device, non_blocking=True).long()
-        names = [self.cases[index].case for index in indices]
-        return Batch(image, label, indices, names, views, (*self.seed, step))
+        """Return the batch of a step: samples drawn and turned on the device, unlabelled ones without any label."""
+        indices, count = np.concatenate(self.sampler.indices(step)), self.recipe["labelled"]
+        rngs = [generator(*self.seed, step, "sample", slot) for slot in range(len(indices))]
+        image, label = self.samples.draw(indices, count, rngs)
+        return Batch(image, label, indices, self.names(indices), views, (*self.seed, step))
+
+    def names(self, indices) -> list[str]:
+        """Return what the samples are called in messages: the case, and the slice where one is a sample."""
+        return [self.samples.names[index] for index in indices]
 
     def labelled_pass(self) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Yield (index, image (C, *S), label (*S)) of every labelled case, whole and without augmentation."""
-        for index, label in enumerate(self.labels):
-            yield index, self.images[index].to(self.device, torch.float32), label.to(self.device).long()
+        """Yield (index, image (C, *S), label (*S)) of every labelled sample, whole and without augmentation."""
+        yield from passes(self.samples, 0, self.facts.labelled)
 
     def unlabelled_pass(self) -> Iterator[tuple[int, Tensor]]:
-        """Yield (index, image (C, *S)) of every unlabelled case, whole and without augmentation."""
-        for index in range(self.facts.labelled, len(self.images)):
-            yield index, self.images[index].to(self.device, torch.float32)
-
-
-def _check(cases: list[Case], labelled: int, sampler: Sampler, recipe: dict) -> None:
-    if recipe["unlabelled"] and not len(sampler.pools[1]):
-        raise BadInput(
-            f"recipe: {recipe['unlabelled']} unlabelled samples per step, but all {labelled} training cases are labelled; "
-            "set recipe.unlabelled to 0, recipe.pool to all, or choose a smaller budget"
-        )
-    for case in cases:
-        if len(case.shape) != len(recipe["patch"]):
-            raise BadInput(f"case {case.case} has {len(case.shape)} axes, recipe.patch {len(recipe['patch'])}; mend the patch")
-        for axis, side in zip(case.shape, recipe["patch"], strict=True):
-            # Small scans are padded with zeros; more zeros than scan is a mistake, not a patch.
-            if side > 2 * axis:
-                shape, patch = "x".join(map(str, case.shape)), "x".join(map(str, recipe["patch"]))
-                raise BadInput(
-                    f"recipe.patch {patch} is larger than case {case.case} ({shape}) padded to twice its size; "
-                    "make the patch smaller"
-                )
-
-
-def _fits(cases: list[Case], device: torch.device) -> bool:
-    if device.type != "cuda":
-        return True
-    needed = sum(case.image.stat().st_size for case in cases)
-    return needed < 0.5 * torch.cuda.mem_get_info(device)[0]
+        """Yield (index, image (C, *S)) of every unlabelled sample, whole and without augmentation."""
+        for index, image, _ in passes(self.samples, self.facts.labelled, len(self.samples.names)):
+            yield index, image

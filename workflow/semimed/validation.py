@@ -2,7 +2,7 @@
 
 import torch
 
-from .inference import predict_case
+from .inference import label_map, predict_case
 from .metrics.segmentation import score_case
 from .store import Case, load_image, load_label
 
@@ -21,8 +21,9 @@ class Validation:
         method.eval()
         values = []
         for image, label in self.cases:
-            image = image.to(self.device, torch.float32)
-            rows = score_case(predict_case(method, image, None, self.settings, self.patch), label, self.classes)
+            image, output = image.to(self.device), self.settings["output"]
+            probabilities = predict_case(method, image, output, self.settings, self.patch)
+            rows = score_case(label_map(probabilities, self.settings), label, self.classes)
             values += [row["dice"] for row in rows]
         score = float(sum(values) / len(values))
         better = score > self.best

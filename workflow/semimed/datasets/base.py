@@ -24,20 +24,23 @@ class RawCase:
 class Scan:
     """One case in memory.
 
-    ``image`` is (C, *S), ``label`` uint8 (*S) of class indices or None, ``spacing`` mm per voxel along each axis of S,
-    ``source`` the file the image was read from.
+    ``image`` is (C, *S), ``label`` uint8 (*S) of class indices or None, ``spacing`` mm per voxel along each axis of S or
+    ``None`` where nobody knows (photographs), ``source`` the file the image was read from.
     """
 
     case: str
     group: str
     image: np.ndarray
     label: np.ndarray | None
-    spacing: tuple[float, ...]
+    spacing: tuple[float, ...] | None
     source: str
 
 
 class DataSet(abc.ABC):
-    """Base of all data sets; ``name`` is also the name of the file, ``classes`` starts with the background."""
+    """Base of all data sets; ``name`` is also the name of the file, ``classes`` starts with the background.
+
+    ``dimensions`` are those of a training sample: 2 for a data set of volumes whose slices are trained on.
+    """
 
     name = ""
     task = "segmentation"
@@ -129,5 +132,5 @@ def rescale(scan: Scan, scale: float, classes: int) -> Scan:
         shares = np.stack([shrink(label == index) for index in range(classes)])
         label = shares.argmax(axis=0).astype(np.uint8)
     image = np.stack([shrink(channel) for channel in scan.image])
-    spacing = tuple(size / scale for size in scan.spacing)
+    spacing = scan.spacing and tuple(size / scale for size in scan.spacing)
     return dataclasses.replace(scan, image=image, label=label, spacing=spacing)

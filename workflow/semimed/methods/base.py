@@ -51,8 +51,10 @@ class Auxiliary:
 class Method(nn.Module, abc.ABC):
     """``data`` has the training set's ``facts`` (and, in a training job, its passes); ``build(**options)`` a new backbone."""
 
-    #: name -> kind of view (``augment.VIEWS``), or (kind, "unlabelled") for the unlabelled rows only
+    #: name -> kind of view (``views.VIEWS``), or (kind, "unlabelled") for the unlabelled rows only
     views: dict = {}
+    #: of the samples it is written for
+    dimensions: tuple[int, ...] = (2, 3)
     #: what can be predicted, the headline first
     outputs: tuple[str, ...] = ("prediction",)
 

@@ -4,24 +4,38 @@ The student matches, on unlabelled samples, an exponential moving average of its
 L = (CE + Dice) / 2 + w(t) mean (softmax student - softmax teacher)^2. The teacher stays in train mode (dropout, batch
 statistics) and gathers its own running statistics, as in the public code; there it starts from weights of its own,
 here as a copy, which makes no difference after the first step.
+
+Two more readings are switches. UCMT's ablation (its Table 4, "TS + L_mts") has Dice losses against the teacher's hard
+labels, the student on an augmented view, the teacher on the clean image, and weights as in CMT. The official code of CPS,
+which UCMT cites for its MT, takes the squared error with weight 100 from the start and no noise (there on labelled
+samples too, and the momentum has no warm-up). Which output is the headline of an arm is the study's to say.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from ..ema import Teacher
-from ..losses import DiceName, dice_cross_entropy, softmax_mse
-from ..ramps import staircase
+from ..losses import DiceName, LossName, segmentation_loss, softmax_mse
+from ..ramps import RampName, ramp_up
 from .base import Method
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
     dice: DiceName = "squared-class"  # SSL4MIS; "squared-foreground" in the left-atrium code of UA-MT
-    consistency: float = 0.1  # w_max, SSL4MIS
-    ramp_levels: int = 200  # stairs of w(t): 200 over 30,000 steps in SSL4MIS, 40 over 6,000 on the left atrium
+    loss: LossName = "dice-cross-entropy"  # SSL4MIS; "dice" in UCMT, "cross-entropy" in CPS's code
+    consistency: float = 0.1  # w_max, SSL4MIS; 100 in CPS's code
+    consistency_loss: Literal["mse", "hard-dice"] = "mse"  # SSL4MIS, CPS's code; "hard-dice": UCMT Table 4
+    view: Literal["noise", "clean", "photometric"] = (
+        "noise"  # noise for the teacher (SSL4MIS); no views (CPS's code); UCMT's view (2-D colours, 3-D blur) for the student
+    )
+    together: bool = True  # labelled and unlabelled samples share batch statistics (SSL4MIS); not in UCMT's and CPS's code
+    ramp: RampName = "stairs"  # SSL4MIS; "epochs" in UCMT's code
+    ramp_levels: int = 200  # stairs of w(t): 200 over 30,000 steps in SSL4MIS, 40 over 6,000 on the left atrium; 0: no ramp
+    ramp_epochs: int = 5  # length of the ramp "epochs", UCMT's code
     delay: int = 0  # steps without consistency; 1,000 in the 2-D code of SSL4MIS
     momentum: float = 0.99  # of the teacher, SSL4MIS
     buffers: Literal["own", "copy", "average"] = "own"  # the teacher's running statistics: own (public code), copy, average
@@ -30,8 +44,12 @@ class Hyperparameters:
 class MeanTeacher(Method):
     """Student and teacher; the student is the headline."""
 
-    views = {"teacher": ("noise", "unlabelled")}
     outputs = ("student", "teacher")
+
+    @property
+    def views(self) -> dict:
+        kind = "photometric" if self.facts.dimensions == 2 else "blur"
+        return {"teacher": ("noise", "unlabelled"), "student": (kind, "unlabelled")}
 
     def construct(self, build):
         self.student = build()
@@ -39,16 +57,33 @@ class MeanTeacher(Method):
 
     def weight(self, t) -> float:
         """Return w(t), the ramped weight of the consistency."""
-        if t.step < self.hyper.delay:
+        hyper = self.hyper
+        if t.step < hyper.delay:
             return 0.0
-        return self.hyper.consistency * staircase(t.step, t.steps, self.hyper.ramp_levels)
+        return hyper.consistency * ramp_up(hyper.ramp, t, self.facts, hyper.ramp_levels, hyper.ramp_epochs)
+
+    def student_logits(self, batch) -> Tensor:
+        """Return the student's logits, labelled rows (always of the clean image) first."""
+        n, image = batch.labelled, batch.image
+        if self.hyper.view == "photometric":
+            image = torch.cat([image[:n], batch.view("student")])
+        if self.hyper.together:
+            return self.student(image)
+        return torch.cat([self.student(image[:n]), self.student(image[n:])])
+
+    def consistency(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return the distance of the student's to the teacher's logits on unlabelled samples."""
+        if self.hyper.consistency_loss == "mse":
+            return softmax_mse(student, teacher)
+        return segmentation_loss(student, teacher.argmax(1), "dice", self.hyper.dice)
 
     def step(self, batch, t):
-        student = self.student(batch.image)
-        teacher = self.teacher(batch.view("teacher"))
+        n, hyper = batch.labelled, self.hyper
+        student = self.student_logits(batch)
+        teacher = self.teacher(batch.view("teacher") if hyper.view == "noise" else batch.image[n:])
         yield {
-            "supervised": dice_cross_entropy(student[: batch.labelled], batch.label, self.hyper.dice),
-            "consistency": self.weight(t) * softmax_mse(student[batch.labelled :], teacher),
+            "supervised": segmentation_loss(student[:n], batch.label, hyper.loss, hyper.dice),
+            "consistency": self.weight(t) * self.consistency(student[n:], teacher),
         }
         self.teacher.follow(self.student, t)
 

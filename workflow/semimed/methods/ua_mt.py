@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..augment import gaussian_noise
+from ..views import gaussian_noise
 from ..losses import DiceName, dice_cross_entropy
 from ..ramps import gaussian
 from .mt import Hyperparameters as MeanTeacherHyperparameters

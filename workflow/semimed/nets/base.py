@@ -2,11 +2,15 @@
 
 import functools
 import importlib
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadInput
+from ..errors import BadInput, nearest
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of red, green and blue in [0, 1]
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def mixed_precision(forward):
@@ -34,17 +38,39 @@ class Part(nn.Module):
     bf16 = True
 
 
+class ImageNetNormalisation(nn.Module):
+    """Images in [0, 1] as ImageNet's networks see them: minus the mean, over the standard deviation of each channel.
+
+    It stands at the start of an encoder, so that views, mixing and entropies outside see [0, 1]. A grey image takes the
+    averages over the three channels. Raises ``BadInput`` for other numbers of channels.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        if channels not in (1, 3):
+            raise BadInput(f"backbone: ImageNet normalisation is for 1 or 3 channels, images have {channels}; change backbone")
+        # Constants, so not persistent: they belong in no checkpoint.
+        for name, values in (("mean", torch.tensor(IMAGENET_MEAN)), ("std", torch.tensor(IMAGENET_STD))):
+            self.register_buffer(name, (values if channels == 3 else values.mean()).view(-1, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return images (B, C, H, W) normalised."""
+        return (image - self.mean) / self.std
+
+
 class Backbone(nn.Module):
     """The network a method is built around.
 
     ``encoder(image)`` gives a tuple of features, fine to coarse; ``decoder(features)`` the last feature;
     ``head(feature)`` logits. ``channels`` are the encoder's feature channels. Methods build further decoders with
-    ``make_decoder(kind)`` and further heads on ``decoder.channels``.
+    ``make_decoder(kind)`` and further heads on ``decoder.channels``. A backbone with ``weights_name`` has an option
+    ``pretrained`` and a method ``load_pretrained(path)``.
     """
 
     bf16 = True
     divisor = 1  # every spatial extent must be a multiple of it
     alternative: dict = {}  # options of a second network that is built otherwise (co-training wants two views)
+    weights_name: str | None = None  # the entry under `weights:` of the configuration that names its pretrained weights
 
     @mixed_precision
     def forward(self, image: Tensor) -> Tensor:
@@ -65,19 +91,31 @@ def set_precision(method: nn.Module, precision: str) -> None:
             module.bf16 = precision == "bf16"
 
 
-def build_backbone(name: str, channels: int, classes: int, alternative=False, **options) -> Backbone:
+def build_backbone(
+    name: str, channels: int, classes: int, alternative=False, weights: str | Path | None = None, **options
+) -> Backbone:
     """Return a freshly initialised backbone ``name`` for images of ``channels`` channels and ``classes`` classes.
 
-    ``alternative`` builds it with the backbone's alternative options: another decoder for a second network.
+    ``alternative`` builds it with the backbone's alternative options: another decoder for a second network. ``weights``
+    is the file of its pretrained weights; a backbone that knows none, or has ``pretrained=False``, leaves it alone.
     """
     kind = backbone_class(name)
-    return kind(channels, classes, **{**options, **(kind.alternative if alternative else {})})
+    network = kind(channels, classes, **{**options, **(kind.alternative if alternative else {})})
+    if weights is not None and kind.weights_name and network.pretrained:
+        network.load_pretrained(weights)
+    return network
 
 
 def backbone_class(name: str) -> type[Backbone]:
     """Return the class of the backbone in ``nets/<name>.py``."""
     module = importlib.import_module(f"{__package__}.{name}")
     return next(v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Backbone) and v is not Backbone)
+
+
+def check_option(option: str, word: str, known) -> None:
+    """Raise ``BadInput`` unless a backbone's option is one of the known words."""
+    if word not in known:
+        raise BadInput(f"backbone: unknown {option} '{word}'{nearest(word, known)}")
 
 
 def check_patch(patch, divisor: int) -> None:

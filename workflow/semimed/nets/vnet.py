@@ -5,10 +5,11 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import Backbone, Part, mixed_precision
+from .base import Backbone, Part, check_option, mixed_precision
 
 DEPTHS = (1, 2, 3, 3, 3)  # convolutions per encoder level
 DECODER_DEPTHS = (1, 2, 3, 3)  # convolutions per decoder level, fine to coarse
+UPSAMPLING = ("transposed", "trilinear", "nearest")
 
 
 def block(before: int, after: int, convolutions: int) -> nn.Sequential:
@@ -107,5 +108,6 @@ class VNet(Backbone):
         self.head = Head(self.decoder.channels, classes)
 
     def make_decoder(self, kind: str) -> Decoder:
-        """Return a new decoder for this encoder's features."""
+        """Return a new decoder for this encoder's features. Raises ``BadInput`` for an unknown kind."""
+        check_option("upsampling", kind, UPSAMPLING)
         return Decoder(self.channels, kind, self.has_dropout)

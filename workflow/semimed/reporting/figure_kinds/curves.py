@@ -36,7 +36,7 @@ def draw(figure: Figure, study: Study, options: dict) -> None:
 
 
 def _panel(panel: Axes, study: Study, arm: str, metric: Metric, found: list[Outcome]) -> None:
-    for number, output in enumerate(study.arms[arm].outputs):
+    for number, output in enumerate(study.arms[arm].entry.outputs):
         values = _per_run(valid(found), output, metric)
         if number == 0:
             _line(panel, values, arm_colour(study, arm), f"{output} (headline)", linewidth=2.0, markersize=3.4, zorder=4)

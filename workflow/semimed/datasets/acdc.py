@@ -1,0 +1,247 @@
+"""ACDC: right ventricle, myocardium and left ventricle in short-axis cine MR (Bernard et al., IEEE TMI 2018).
+
+Three raw layouts are read; every patient has two cases, ``<patient>_frame01`` at end diastole (ED) and
+``<patient>_frame02`` at end systole (ES), as SSL4MIS names them, whatever the numbers of the frames were:
+
+- ``nifti``, the official one: ``patientNNN/`` with ``Info.cfg``, ``patientNNN_frameFF.nii.gz`` and
+  ``patientNNN_frameFF_gt.nii.gz`` (or ``.nii``), FF from ``Info.cfg``, axes (x, y, z);
+- ``h5``, the volumes of SSL4MIS: ``data/patientNNN_frameFF.h5`` with ``image`` (S, H, W) in [0, 1] and ``label``;
+- ``slices``, its slices, stacked where no volume is there: ``data/slices/patientNNN_frameFF_slice_N.h5``, N from 1.
+
+Every image becomes (slice, row, column) = (z, y, x), the order in which SSL4MIS's converter got it from SimpleITK. The
+affine turns nothing: the published files are in stored order too, so all layouts give the same pixels.
+"""
+
+import dataclasses
+import gzip
+import re
+from pathlib import Path
+
+import h5py
+import nibabel
+import numpy as np
+from scipy import ndimage
+
+from ..errors import BadInput, nearest
+from .base import DataSet, RawCase, Scan, check_finite, check_label, check_options, check_shape
+
+PLACES = [f"{top}/{part}" for top in (".", "database", "ACDC/database") for part in (".", "training", "testing")]
+FRAMES = {"01": "ED", "02": "ES"}
+PATIENT = re.compile(r"patient\d{3,}")
+VOLUME = re.compile(r"(patient\d{3,})_frame(\d+)\.h5")
+SLICE = re.compile(r"((patient\d{3,})_frame\d+)_slice_(\d+)\.h5")
+AGAIN = "get it again (by_hand in config/datasets/acdc.yaml says where)"
+SCOPES = {"volume": (1, 2, 3), "slice": (2, 3)}  # axes of (1, S, H, W) that share one minimum and one maximum
+
+
+class ACDC(DataSet):
+    """100 patients, or 150 with the challenge's test set; both frames of a patient are one group."""
+
+    name = "acdc"
+    classes = ("background", "right ventricle", "myocardium", "left ventricle")
+    dimensions = 2
+
+    def find(self, raw: Path, by_hand: str = "") -> tuple[str, list[RawCase]]:
+        """See ``DataSet.find``; also raises ``BadInput`` for a patient, frame or slice that is missing or there twice."""
+        for layout, look in (("nifti", _find_nifti), ("h5", _find_volumes), ("slices", _find_slices)):
+            cases = look(Path(raw))
+            if cases:
+                return layout, sorted(cases, key=lambda case: case.case)
+        raise BadInput(f"no patientNNN/Info.cfg and no patientNNN_frameFF.h5 in {raw}: {by_hand or 'put the raw data there'}")
+
+    def read(self, raw_case: RawCase, layout: str) -> Scan:
+        """See ``DataSet.read``: image (1, S, H, W), label (S, H, W) in {0, 1, 2, 3}, spacing (z, y, x), None from h5."""
+        spacing, file = None, next(iter(raw_case.files.values()))
+        label_file = raw_case.files.get("label", file.with_name(f"{raw_case.case}_slice_*.h5"))
+        if layout == "nifti":
+            (image, spacing), (label, _) = _read_nifti(file), _read_nifti(label_file)
+        elif layout == "h5":
+            image, label = _read_h5(file)
+        else:
+            image, label = _read_slices(list(raw_case.files.values()))
+        if image.ndim != 3:
+            raise BadInput(f"image of shape {image.shape} in {file}: three axes are needed; {AGAIN}")
+        check_finite(image, file)
+        check_shape(image, label, label_file)
+        check_label(label, (0, 1, 2, 3), label_file)
+        return Scan(raw_case.case, raw_case.group, image[None], label.astype(np.uint8), spacing, str(file))
+
+    def prepare(self, scan: Scan, options: dict) -> Scan:
+        """Return the scan as float32 scaled to [0, 1]: (I - min) / (max - min).
+
+        ``minmax`` is ``volume``, over all slices of the frame as SSL4MIS's released converter does (and what the
+        papers' files hold), or ``slice``, each slice by itself as often reported; a constant slice becomes 0 then.
+        """
+        check_options(options, ("version", "minmax"), "a preparation of acdc")
+        scope = options.get("minmax", "volume")
+        if scope not in SCOPES:
+            raise BadInput(f"unknown minmax '{scope}' in a preparation of acdc{nearest(scope, SCOPES)}")
+        image = scan.image.astype(np.float64)
+        low, high = (limit(axis=SCOPES[scope], keepdims=True) for limit in (image.min, image.max))
+        if (low == high).all():
+            raise BadInput(f"one single intensity in {scan.source}: {AGAIN}")
+        image = (image - low) / np.where(high > low, high - low, 1)
+        return dataclasses.replace(scan, image=image.astype(np.float32))
+
+    def write_phantom(self, folder: Path, options: dict) -> None:
+        """Write ``cases`` patients (patient900 and on: no real ones), frames (S, H, W) of ``shape``, in the nifti layout."""
+        check_options(options, ("cases", "shape", "seed"), "the phantom of acdc")
+        for index in range(options["cases"]):
+            rng = np.random.default_rng([options["seed"], index])
+            patient = Path(folder) / "training" / f"patient{900 + index}"
+            patient.mkdir(parents=True)
+            numbers = {"ED": rng.integers(3, 7), "ES": rng.integers(9, 15)}
+            lines = {**numbers, "Group": "NOR", "Height": "170.0", "NbFrame": 30, "Weight": "70.0"}
+            (patient / "Info.cfg").write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
+            for number, (image, label) in zip(numbers.values(), _draw(rng, tuple(options["shape"])), strict=True):
+                _write_nifti(patient / f"{patient.name}_frame{number:02d}.nii.gz", image)
+                _write_nifti(patient / f"{patient.name}_frame{number:02d}_gt.nii.gz", label)
+
+
+def _find_nifti(raw: Path) -> list[RawCase]:
+    return [case for folder in _look(raw, PLACES, PATIENT).values() for case in _patient(folder)]
+
+
+def _patient(folder: Path) -> list[RawCase]:
+    """Return the ED and the ES case of an official patient folder."""
+    numbers = _frame_numbers(folder / "Info.cfg")
+    cases = []
+    for frame, phase in FRAMES.items():
+        files = {}
+        for role, ending in (("image", ".nii"), ("label", "_gt.nii")):
+            file = folder / f"{folder.name}_frame{numbers[phase]:02d}{ending}"
+            packed = file.with_name(f"{file.name}.gz")
+            files[role] = packed if packed.is_file() else file
+            if not files[role].is_file():
+                raise BadInput(f"no {phase} {role} {packed.name} in {folder}: {AGAIN}, or move the patient's folder away")
+        cases.append(RawCase(f"{folder.name}_frame{frame}", folder.name, files))
+    return cases
+
+
+def _frame_numbers(info: Path) -> dict[str, int]:
+    """Return the frame numbers, from 1, that ``Info.cfg`` gives for ED and ES."""
+    try:
+        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise BadInput(f"no readable {info.name} in {info.parent} ({error.strerror}): {AGAIN}") from error
+    values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    for phase in FRAMES.values():
+        if not re.fullmatch("[0-9]+", values.get(phase, "")):
+            raise BadInput(f"'{phase}: {values.get(phase, '')}' in {info}: the number of a frame is needed; {AGAIN}")
+    return {phase: int(values[phase]) for phase in FRAMES.values()}
+
+
+def _find_volumes(raw: Path) -> list[RawCase]:
+    found = [(VOLUME.fullmatch(name)[1], file) for name, file in _look(raw, ("data", "."), VOLUME).items()]
+    return _both_frames([RawCase(file.stem, patient, {"image": file, "label": file}) for patient, file in found], raw)
+
+
+def _find_slices(raw: Path) -> list[RawCase]:
+    stacks: dict[tuple[str, str], dict[int, Path]] = {}
+    for name, file in _look(raw, ("data/slices", "slices"), SLICE).items():
+        case, patient, number = SLICE.fullmatch(name).groups()
+        stacks.setdefault((case, patient), {})[int(number)] = file
+    cases = []
+    for (case, patient), stack in stacks.items():
+        missing = set(range(1, len(stack) + 1)) - set(stack)
+        if missing:
+            folder = next(iter(stack.values())).parent
+            raise BadInput(f"no {case}_slice_{min(missing)}.h5 in {folder}, which has {len(stack)} slices of it: {AGAIN}")
+        cases.append(RawCase(case, patient, {f"slice {number}": stack[number] for number in sorted(stack)}))
+    return _both_frames(cases, raw)
+
+
+def _look(raw: Path, places, pattern: re.Pattern) -> dict[str, Path]:
+    """Return what has a name of the pattern in the places, by name; raises ``BadInput`` where two hold the same one."""
+    found: dict[str, Path] = {}
+    for path in [path for place in places for path in (raw / place).glob("patient*") if pattern.fullmatch(path.name)]:
+        if path.name in found:
+            raise BadInput(f"{path.name} in both {found[path.name].parent} and {path.parent}: move one of them away")
+        found[path.name] = path
+    return found
+
+
+def _both_frames(cases: list[RawCase], raw: Path) -> list[RawCase]:
+    frames: dict[str, set[str]] = {}
+    for case in cases:
+        frames.setdefault(case.group, set()).add(case.case.removeprefix(f"{case.group}_frame"))
+    for patient, found in frames.items():
+        if found != set(FRAMES):
+            there = ", ".join(sorted(found))
+            raise BadInput(f"frames {there} of {patient} in {raw}: 01 (ED) and 02 (ES) are needed; {AGAIN}, or move it away")
+    return cases
+
+
+def _read_nifti(file: Path) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Return the array with its axes reversed, (x, y, z) to (z, y, x), and the spacing in mm in the same order."""
+    try:
+        # unpacked by us: nibabel stops at the last voxel, so that nobody would look at gzip's checksum
+        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        volume = np.asanyarray(nibabel.Nifti1Image.from_bytes(content).dataobj).T
+        # the header as stored: nibabel would make 1 mm out of 0
+        sizes = nibabel.Nifti1Header(content[:348], check=False)["pixdim"][3:0:-1]
+    except Exception as error:  # nibabel lets through what its parsers and zlib raise: all of it means a bad file
+        raise BadInput(f"damaged or truncated NIfTI in {file} ({error}): {AGAIN}") from error
+    spacing = tuple(round(float(size), 6) for size in sizes)
+    if volume.ndim == 3 and not all(0 < size < np.inf for size in spacing):
+        raise BadInput(f"voxel spacing {spacing} in {file}: a positive number of mm for each axis is needed; {AGAIN}")
+    return volume, spacing
+
+
+def _read_h5(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with h5py.File(file, "r") as store:
+            missing = [key for key in ("image", "label") if not isinstance(store.get(key), h5py.Dataset)]
+            if not missing:
+                return store["image"][()], store["label"][()]
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
+        raise BadInput(f"damaged or truncated HDF5 in {file} ({error}): {AGAIN}") from error
+    raise BadInput(f"no data set '{missing[0]}' in {file}: it must hold 'image' and 'label'; {AGAIN}")
+
+
+def _read_slices(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+    slices = [_read_h5(file) for file in files]
+    size = slices[0][0].shape
+    for file, (image, label) in zip(files, slices, strict=True):
+        if image.shape != size or image.ndim != 2:
+            raise BadInput(f"slice of shape {image.shape} in {file}, the first one has {size}: (H, W) is needed; {AGAIN}")
+        check_finite(image, file)
+        check_shape(image, label, file)
+    return np.stack([image for image, _ in slices]), np.stack([label for _, label in slices])
+
+
+def _write_nifti(file: Path, volume: np.ndarray) -> None:
+    nifti = nibabel.Nifti1Image(volume.T, np.diag((1.5625, 1.5625, 10, 1)))
+    # no time in gzip's header: the bytes depend on the options only
+    file.write_bytes(gzip.compress(nifti.to_bytes(), mtime=0))
+
+
+def _draw(rng: np.random.Generator, shape: tuple[int, int, int]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Draw the ED and the ES frame of one phantom: image int16 (S, H, W) and label uint8 {0, 1, 2, 3}.
+
+    A left ventricle inside a ring of myocardium with a right ventricle beside it, smaller from base to apex, contracted
+    at ES, among vessels as bright as the blood in it, with soft edges, a bias field and noise.
+    """
+    unit, taper = min(shape[1:]), np.linspace(1, rng.uniform(0.4, 0.6), shape[0])[:, None, None]
+    grid = np.indices(shape[1:]) - np.multiply(shape[1:], rng.uniform(0.46, 0.54, 2))[:, None, None]
+    side = rng.uniform(0, 2 * np.pi)
+    tissue = ndimage.gaussian_filter(rng.standard_normal(shape), (0.5, 3, 3))
+    background = 90 + 20 * tissue / tissue.std()
+    for angle in side + np.pi + rng.uniform(-1.5, 1.5, 3):
+        background[:, _disc(grid, angle, unit * rng.uniform(0.35, 0.45), unit * rng.uniform(0.05, 0.12))] = 200
+    bias = 1 + sum(rng.uniform(-0.4, 0.4) * axis / n for axis, n in zip(grid, shape[1:], strict=True))
+    cavity, wall = unit * rng.uniform((0.12, 0.06), (0.15, 0.08))
+    frames = []
+    for squeeze in (1, rng.uniform(0.6, 0.75)):
+        outer = (cavity * squeeze + wall * (2 - squeeze)) * taper
+        label = _disc(grid, side, outer, 0.9 * outer * squeeze).astype(np.uint8)
+        label[_disc(grid, side, 0, outer)] = 2
+        label[_disc(grid, side, 0, cavity * squeeze * taper)] = 3
+        image = np.where(label > 0, np.array((0, 190, 80, 210))[label], background)
+        image = ndimage.gaussian_filter(image, (0, 0.6, 0.6)) * bias + 12 * rng.standard_normal(shape)
+        frames.append((image.clip(0).round().astype(np.int16), label))
+    return frames
+
+
+def _disc(grid: np.ndarray, angle: float, distance, radius) -> np.ndarray:
+    return (grid[0] - distance * np.sin(angle)) ** 2 + (grid[1] - distance * np.cos(angle)) ** 2 <= radius**2

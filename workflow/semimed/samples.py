@@ -1,0 +1,128 @@
+"""Where samples come from: patches of volumes, slices of volumes, whole images. In memory, on the device when they fit."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import BadInput
+from .geometry import draw_patch, draw_transform, warp
+from .resize import resize_image, resize_label, zoom_nearest
+from .store import Case, load_image, load_label
+
+
+def in_range(image: Tensor) -> Tensor:
+    """Return an image as float32; what is stored in 8 bits (photographs) is brought to [0, 1]."""
+    return image.float() / 255 if image.dtype == torch.uint8 else image.float()
+
+
+class Patches:
+    """``sample: patch``: a random patch of a volume (C, *S); one sample per case."""
+
+    def __init__(self, cases: list[Case], labelled: int, recipe: dict, device: torch.device):
+        self.recipe, self.device = recipe, device
+        for case in cases:
+            _check_patch(case, recipe["patch"])
+        place = device if _fits(sum(case.image.stat().st_size for case in cases), device) else torch.device("cpu")
+        self.images = [torch.from_numpy(np.array(load_image(case))).to(place) for case in cases]
+        self.labels = [torch.from_numpy(load_label(case)).to(place) for case in cases[:labelled]]
+        self.names = [case.case for case in cases]
+        self.labelled = labelled
+
+    def draw(self, indices: np.ndarray, labelled: int, rngs: list) -> tuple[Tensor, Tensor]:
+        """Return images (B, C, *patch) float32 and the labels (labelled, *patch) of the first rows."""
+        patch, kind = self.recipe["patch"], self.recipe["augment"]
+        drawn = [
+            draw_patch(self.images[index], self.labels[index] if slot < labelled else None, patch, rng, kind)
+            for slot, (index, rng) in enumerate(zip(indices, rngs, strict=True))
+        ]
+        image = torch.stack([image for image, _ in drawn]).to(self.device, non_blocking=True)
+        label = torch.stack([label for _, label in drawn[:labelled]]).to(self.device, non_blocking=True)
+        return in_range(image), label.long()
+
+    def whole(self, index: int) -> tuple[Tensor, Tensor | None]:
+        """Return a sample without augmentation, (C, *S) float32 and (*S), the label of an unlabelled one being ``None``."""
+        label = self.labels[index].to(self.device).long() if index < self.labelled else None
+        return in_range(self.images[index].to(self.device)), label
+
+
+class Images:
+    """``sample: slice`` and ``sample: image``: pictures resized once to the patch (h, w), turned in batches when drawn.
+
+    A slice of a volume (C, S, H, W) takes nearest neighbours, as SSL4MIS does with image and label; a photograph
+    (C, H, W) is smoothed and interpolated.
+    """
+
+    def __init__(self, cases: list[Case], labelled: int, recipe: dict, device: torch.device):
+        self.recipe, self.device, self.shape = recipe, device, tuple(recipe["patch"])
+        self.mode = "nearest" if recipe["sample"] == "slice" else "bilinear"
+        axes = 3 if recipe["sample"] == "slice" else 2
+        for case in cases:
+            if len(case.shape) != axes:
+                raise BadInput(
+                    f"case {case.case} has {len(case.shape)} axes, a sample '{recipe['sample']}' is of {axes}; mend recipe.sample"
+                )
+        images, labels, self.names, self.aspects = [], [], [], []
+        for number, case in enumerate(cases):
+            image = self._resized_image(torch.from_numpy(np.array(load_image(case))))
+            images.append(image)
+            if number < labelled:
+                labels.append(self._resized_label(torch.from_numpy(load_label(case))))
+            self.names += [f"{case.case} slice {n}" for n in range(len(image))] if axes == 3 else [case.case]
+            self.aspects += [case.shape[-2] / case.shape[-1]] * len(image)
+        self.images, self.labels = torch.cat(images), torch.cat(labels)
+        self.labelled = len(self.labels)
+        if _fits(self.images.nbytes + self.labels.nbytes, device):
+            self.images, self.labels = self.images.to(device), self.labels.to(device)
+
+    def draw(self, indices: np.ndarray, labelled: int, rngs: list) -> tuple[Tensor, Tensor]:
+        """Return images (B, C, h, w) float32 and the labels (labelled, h, w) of the first rows."""
+        chosen = torch.from_numpy(indices)
+        image = in_range(self.images[chosen.to(self.images.device)].to(self.device, non_blocking=True))
+        label = self.labels[chosen[:labelled].to(self.labels.device)].to(self.device, non_blocking=True)
+        kind = self.recipe["augment"]
+        if kind == "none":
+            return image, label.long()
+        turns = [draw_transform(kind, rng, self.aspects[index]) for index, rng in zip(indices, rngs, strict=True)]
+        return warp(image, label, np.stack(turns), self.mode)
+
+    def whole(self, index: int) -> tuple[Tensor, Tensor | None]:
+        """Return a sample without augmentation, (C, h, w) float32 and (h, w), the label of an unlabelled one being ``None``."""
+        label = self.labels[index].to(self.device).long() if index < self.labelled else None
+        return in_range(self.images[index].to(self.device)), label
+
+    def _resized_image(self, image: Tensor) -> Tensor:
+        """Return (n, C, h, w) of the stored type: the slices of a volume, or the one photograph."""
+        if self.mode == "nearest":
+            return zoom_nearest(image, self.shape).transpose(0, 1).contiguous()
+        resized = resize_image(image[None], self.shape)
+        return resized.round().clamp(0, 255).to(torch.uint8) if image.dtype == torch.uint8 else resized
+
+    def _resized_label(self, label: Tensor) -> Tensor:
+        return zoom_nearest(label, self.shape) if self.mode == "nearest" else resize_label(label[None], self.shape)
+
+
+SAMPLES = {"patch": Patches, "slice": Images, "image": Images}
+
+
+def passes(samples: Patches | Images, first: int, stop: int) -> Iterator[tuple]:
+    """Yield (index, image, label) of the samples ``first`` to ``stop``, whole and without augmentation."""
+    for index in range(first, stop):
+        yield index, *samples.whole(index)
+
+
+def _check_patch(case: Case, patch) -> None:
+    if len(case.shape) != len(patch):
+        raise BadInput(f"case {case.case} has {len(case.shape)} axes, recipe.patch {len(patch)}; mend the patch")
+    for axis, side in zip(case.shape, patch, strict=True):
+        # Small scans are padded with zeros; more zeros than scan is a mistake, not a patch.
+        if side > 2 * axis:
+            shape, sides = "x".join(map(str, case.shape)), "x".join(map(str, patch))
+            raise BadInput(
+                f"recipe.patch {sides} is larger than case {case.case} ({shape}) padded to twice its size; make the patch smaller"
+            )
+
+
+def _fits(size: int, device: torch.device) -> bool:
+    return device.type != "cuda" or size < 0.5 * torch.cuda.mem_get_info(device)[0]
