@@ -11,13 +11,21 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory):
-    """The tiny prepared data set; not to be changed."""
-    return tiny.write_data(tmp_path_factory.mktemp("data") / "tiny")
+def data_of(tmp_path_factory):
+    """Return the tiny prepared data set of a subject; not to be changed."""
+    folder = tmp_path_factory.mktemp("data")
+    made = {flat: tiny.write_data(folder / ("flat" if flat else "solid"), flat) for flat in (False, True)}
+    return lambda subject: made[tiny.is_flat(subject)]
 
 
 @pytest.fixture(scope="session")
-def warmups(tmp_path_factory, data):
+def data(data_of):
+    """The tiny prepared volumes; not to be changed."""
+    return data_of("")
+
+
+@pytest.fixture(scope="session")
+def warmups(tmp_path_factory, data_of):
     """Return the folder of a method's finished warm-up, ``None`` for a method without one."""
     done = {}
 
@@ -25,33 +33,33 @@ def warmups(tmp_path_factory, data):
         if name not in tiny.WITH_WARMUP:
             return None
         if name not in done:
-            folder = tmp_path_factory.mktemp("warmup") / name
-            done[name] = tiny.run(tiny.make_spec(name, "warmup"), folder, data, stage="warmup", kept=[])
+            folder = tmp_path_factory.mktemp("warmup") / "run"
+            done[name] = tiny.run(tiny.make_spec(name, "warmup"), folder, data_of(name), stage="warmup", kept=[])
         return done[name]
 
     return get
 
 
 @pytest.fixture(scope="session")
-def straight(tmp_path_factory, data, warmups):
+def straight(tmp_path_factory, data_of, warmups):
     """Return the folder of a method's training that nothing interrupted."""
     done = {}
 
     def get(name):
         if name not in done:
-            folder = tmp_path_factory.mktemp("straight") / name
-            done[name] = tiny.run(tiny.make_spec(name), folder, data, warmup=warmups(name))
+            folder = tmp_path_factory.mktemp("straight") / "run"
+            done[name] = tiny.run(tiny.make_spec(name), folder, data_of(name), warmup=warmups(name))
         return done[name]
 
     return get
 
 
 @pytest.fixture
-def trainer(tmp_path, data):
+def trainer(tmp_path, data_of):
     """Return a fresh trainer of a method, before its first step."""
 
     def get(name, stage="train", **changes):
         spec = tiny.make_spec(name, stage, validation=False, **changes)
-        return tiny.make_trainer(tiny.make_job(spec, tmp_path / name, data, stage=stage))
+        return tiny.make_trainer(tiny.make_job(spec, tmp_path / "trainer", data_of(name), stage=stage))
 
     return get

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from semimed import registry
 from semimed.build import load_method
 from semimed.ema import Teacher
 from semimed.errors import BadInput
@@ -22,9 +21,13 @@ from tiny import (
     METHODS,
     STEPS,
     STOP,
+    SUBJECTS,
     WITH_WARMUP,
+    entry_of,
     equal,
+    example,
     history,
+    is_flat,
     iterate,
     make_job,
     make_spec,
@@ -36,10 +39,9 @@ from tiny import (
     write_data,
 )
 
-STAGES = [(name, stage) for name in METHODS for stage in ("train", "warmup") if stage == "train" or name in WITH_WARMUP]
-every_method = pytest.mark.parametrize("name", METHODS)
+STAGES = [(name, stage) for name in SUBJECTS for stage in ("train", "warmup") if stage == "train" or name in WITH_WARMUP]
+every_method = pytest.mark.parametrize("name", SUBJECTS)
 every_stage = pytest.mark.parametrize(("name", "stage"), STAGES)
-IMAGE = torch.randn(2, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
 def test_toys_are_found():
@@ -82,27 +84,29 @@ def test_every_trainable_parameter_has_exactly_one_optimiser(trainer, name):
 @every_method
 def test_outputs_are_declared_headline_first(trainer, name):
     method = trainer(name).method.eval()
-    assert registry.method(name).outputs == method_class(name).outputs == method.outputs
+    assert entry_of(name).outputs == method_class(entry_of(name).name).outputs == method.outputs
+    image = example(name)
     with torch.no_grad():
-        assert torch.equal(method.predict(IMAGE), method.predict(IMAGE, method.outputs[0]))
+        assert torch.equal(method.predict(image), method.predict(image, method.outputs[0]))
 
 
 @every_method
 def test_predictions_are_probabilities_and_deterministic(straight, name):
     method, _ = load_method(straight(name) / "weights" / "last.pt", torch.device("cpu"))
     assert not any(module.training for module in method.modules())
+    image, classes = example(name), 4 if is_flat(name) else 2
     for output in method.outputs:
         with torch.no_grad():
-            first, second = method.predict(IMAGE, output), method.predict(IMAGE, output)
-            alone = method.predict(IMAGE[:1], output)
-        assert first.shape == (2, 2, 16, 16, 16) and first.dtype == torch.float32
+            first, second = method.predict(image, output), method.predict(image, output)
+            alone = method.predict(image[:1], output)
+        assert first.shape == (2, classes, *image.shape[2:]) and first.dtype == torch.float32
         assert torch.equal(first, second) and torch.allclose(first[:1], alone, atol=1e-6)
-        assert first.min() >= 0 and torch.allclose(first.sum(1), torch.ones(2, 16, 16, 16), atol=1e-5)
-    assert method.embed(IMAGE).shape == (2, 32) and method.embed(IMAGE).dtype == torch.float32
+        assert first.min() >= 0 and torch.allclose(first.sum(1), torch.ones(()), atol=1e-5)
+    assert method.embed(image).shape == (2, 32) and method.embed(image).dtype == torch.float32
 
 
 @every_method
-def test_a_checkpoint_gives_back_state_and_predictions(tmp_path, data, warmups, monkeypatch, name):
+def test_a_checkpoint_gives_back_state_and_predictions(tmp_path, data_of, warmups, monkeypatch, name):
     """The tensors of the checkpoint and of the live method agree bit for bit, and so does what they predict."""
     kept = {}
     finish = Trainer._finish
@@ -110,24 +114,24 @@ def test_a_checkpoint_gives_back_state_and_predictions(tmp_path, data, warmups, 
     def spy(self):
         method = self.method.eval()
         with torch.no_grad():
-            kept["predictions"] = {output: method.predict(IMAGE, output).clone() for output in method.outputs}
+            kept["predictions"] = {output: method.predict(example(name), output).clone() for output in method.outputs}
         kept["state"] = {key: value.clone() for key, value in method.state_dict().items()}
         finish(self)
 
     monkeypatch.setattr(Trainer, "_finish", spy)
     spec = make_spec(name, validation=False, recipe={"steps": 2})
-    folder = run(spec, tmp_path / "run", data, warmup=warmups(name), kept=[])
+    folder = run(spec, tmp_path / "run", data_of(name), warmup=warmups(name), kept=[])
     loaded, content = load_method(folder / "weights" / "last.pt", torch.device("cpu"))
     assert equal(loaded.state_dict(), kept["state"]) and content["step"] == 2
     for output, prediction in kept["predictions"].items():
         with torch.no_grad():
-            assert torch.equal(loaded.predict(IMAGE, output), prediction), output
+            assert torch.equal(loaded.predict(example(name), output), prediction), output
 
 
 @every_method
-def test_a_resumed_run_equals_a_straight_one(tmp_path, data, warmups, straight, monkeypatch, name):
+def test_a_resumed_run_equals_a_straight_one(tmp_path, data_of, warmups, straight, monkeypatch, name):
     """Stopped by a real SIGTERM at step 5, then run again with another number of threads, which must not count."""
-    job = make_job(make_spec(name), tmp_path / "run", data, warmup=warmups(name))
+    job = make_job(make_spec(name), tmp_path / "run", data_of(name), warmup=warmups(name))
     original = Trainer._iterate
     monkeypatch.setattr(Trainer, "_iterate", stop_after(STOP, lambda: os.kill(os.getpid(), signal.SIGTERM)))
     with pytest.raises(BadInput, match=f"stopped by SIGTERM at step {STOP} of {STEPS}: saved"):
@@ -154,10 +158,10 @@ def test_a_resumed_run_equals_a_straight_one(tmp_path, data, warmups, straight, 
 @every_method
 def test_unlabelled_annotations_and_test_cases_are_never_read(tmp_path, warmups, straight, name):
     """Labels of unlabelled cases are garbage or gone, test cases are gone; every weight stays the same."""
-    data = write_data(tmp_path / "data")
+    data = write_data(tmp_path / "data", is_flat(name))
     for rank in range(LABELLED, 14):
         path = data / f"train{rank:02d}.label.npy"
-        np.save(path, np.full((24, 24, 16), 255, np.uint8)) if rank % 2 else path.unlink()
+        np.save(path, np.full_like(np.load(path), 255)) if rank % 2 else path.unlink()
     for path in data.glob("test*.npy"):
         path.unlink()
     folder = run(make_spec(name), tmp_path / "run", data, warmup=warmups(name))
@@ -166,8 +170,8 @@ def test_unlabelled_annotations_and_test_cases_are_never_read(tmp_path, warmups,
 
 
 @every_method
-def test_precision_is_a_matter_of_the_gpu(tmp_path, data, warmups, straight, name):
-    folder = run(make_spec(name, recipe={"precision": "fp32"}), tmp_path / "run", data, warmup=warmups(name))
+def test_precision_is_a_matter_of_the_gpu(tmp_path, data_of, warmups, straight, name):
+    folder = run(make_spec(name, recipe={"precision": "fp32"}), tmp_path / "run", data_of(name), warmup=warmups(name))
     assert equal(weights(folder), weights(straight(name)))
 
 
@@ -180,7 +184,7 @@ def test_no_step_enters_autocast(trainer, monkeypatch, name, stage):
 
 @every_method
 def test_no_autocast_and_no_yield_inside_with_in_the_source(name):
-    for path in registry.method(name).files:
+    for path in entry_of(name).files:
         text = path.read_text()
         assert "autocast" not in text
         for block in (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.With)):
@@ -188,7 +192,7 @@ def test_no_autocast_and_no_yield_inside_with_in_the_source(name):
 
 
 @every_method
-def test_state_is_of_final_shape_from_construction(data, straight, name):
+def test_state_is_of_final_shape_from_construction(straight, name):
     """A method rebuilt from the facts alone takes the trained state, and training made no new state."""
     trained = weights(straight(name))
     fresh, _ = load_method(straight(name) / "weights" / "last.pt", torch.device("cpu"))
@@ -210,24 +214,24 @@ def changed(entry) -> dict:
 
 
 @pytest.mark.parametrize("name", WITH_WARMUP)
-def test_the_warm_up_depends_on_warmup_alone(tmp_path, data, warmups, name):
-    hyper = changed(registry.method(name))
-    assert all(value != registry.method(name).hyperparameters[key] for key, value in hyper.items())
+def test_the_warm_up_depends_on_warmup_alone(tmp_path, data_of, warmups, name):
+    hyper = changed(entry_of(name))
+    assert all(value != entry_of(name).hyperparameters[key] for key, value in hyper.items())
     spec = make_spec(name, "warmup", hyperparameters=hyper)
-    folder = run(spec, tmp_path / "warmup", data, stage="warmup", kept=[])
+    folder = run(spec, tmp_path / "warmup", data_of(name), stage="warmup", kept=[])
     assert equal(weights(folder, "selected"), weights(warmups(name), "selected"))
 
 
 @pytest.mark.parametrize("name", WITH_WARMUP)
-def test_the_warm_up_hands_over_weights_and_momentum(tmp_path, data, warmups, name):
+def test_the_warm_up_hands_over_weights_and_momentum(tmp_path, data_of, warmups, name):
     handed = torch.load(warmups(name) / "weights" / "selected.pt", weights_only=True)
-    first = make_trainer(make_job(make_spec(name), tmp_path / "first", data, warmup=warmups(name)))
+    first = make_trainer(make_job(make_spec(name), tmp_path / "first", data_of(name), warmup=warmups(name)))
     assert equal(first.method.state_dict(), handed["method"])
     momenta = first.optimisers["main"].optimiser.state_dict()["state"]
     assert any(state["momentum_buffer"].any() for state in momenta.values())
     for index, state in handed["optimisers"]["main"]["state"].items():
         assert torch.equal(momenta[index]["momentum_buffer"], state["momentum_buffer"])
-    second = make_trainer(make_job(make_spec(name), tmp_path / "second", data, warmup=warmups(name)))
+    second = make_trainer(make_job(make_spec(name), tmp_path / "second", data_of(name), warmup=warmups(name)))
     second.optimisers["main"].optimiser.state.clear()
     for made in (first, second):
         made._iterate()
@@ -236,5 +240,5 @@ def test_the_warm_up_hands_over_weights_and_momentum(tmp_path, data, warmups, na
 
 def test_the_trained_weights_are_worth_resuming(straight):
     """Guards the checks above: different methods, and different steps of one, do not have equal weights by accident."""
-    for name in METHODS:
+    for name in SUBJECTS:
         assert not equal(weights(straight(name), "step000004"), weights(straight(name), "last"))

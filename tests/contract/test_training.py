@@ -50,7 +50,9 @@ def test_the_bank_is_addressed_by_index_and_emptied_per_epoch(trainer):
 @pytest.mark.parametrize("moment", ["log", "save", "keep", "validate"])
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, trainer, data, monkeypatch, moment):
     """Step 3 is bad and the flag is read first at the log interval, or before one of the three kinds of writes."""
-    names = {name for made in [trainer("supervised")] for pair in made.data.sampler.indices(2) for name in made.data.names(pair)}
+    names = {
+        name for made in [trainer("supervised")] for pair in made.data.sampler.indices(2) for name in made.data.names(pair)
+    }
     original, steps = Trainer._iterate, []
 
     def iterate(self):

@@ -1,4 +1,7 @@
-"""Trainings small enough to be run by the hundred: volumes of 24x24x16, a V-Net of width 2, eight steps."""
+"""Trainings small enough to be run by the hundred: eight steps of a network of width 2.
+
+A *subject* is a method on samples of some dimensions: ``mt`` on volumes of 24x24x16, ``mt:2d`` on slices of 3x60x52.
+"""
 
 import csv
 import json
@@ -37,6 +40,19 @@ RECIPE = {
     "precision": "bf16",
 }
 INFERENCE = {"kind": "sliding", "stride": [8, 8, 16], "batch": 4, "largest_component": False, "geometry": "prepared"}
+#: what a subject in two dimensions has instead
+FLAT = {
+    "dataset": "acdc",
+    "backbone": {"name": "unet", "width": 2, "dropout": True, "upsampling": "bilinear", "normalisation": "none"},
+    "recipe": {**RECIPE, "sample": "slice", "patch": [64, 64], "augment": "turn-or-tilt"},
+    "validation": {"kind": "slices", "batch": 4, "largest_component": False, "geometry": "prepared"},
+}
+SOLID = {
+    "dataset": "la",
+    "backbone": {"name": "vnet", "width": 2, "dropout": True, "upsampling": "transposed"},
+    "recipe": RECIPE,
+    "validation": INFERENCE,
+}
 
 
 @cache
@@ -52,25 +68,41 @@ def discover() -> list[str]:
 
 
 METHODS = discover()
-WITH_WARMUP = [name for name in METHODS if registry.method(name).warmup is not None]
 
 
-def write_data(folder: Path) -> Path:
+def entry_of(subject: str) -> registry.Entry:
+    """Return the method of a subject."""
+    return registry.method(subject.removesuffix(":2d"))
+
+
+def is_flat(subject: str) -> bool:
+    return subject.endswith(":2d")
+
+
+SUBJECTS = [name + end for name in METHODS for d, end in ((3, ""), (2, ":2d")) if d in registry.method(name).dimensions]
+WITH_WARMUP = [subject for subject in SUBJECTS if entry_of(subject).warmup is not None]
+
+
+def example(subject: str) -> torch.Tensor:
+    """Return two images to predict."""
+    shape = (2, 1, 64, 64) if is_flat(subject) else (2, 1, 16, 16, 16)
+    image = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    return image.sigmoid() if is_flat(subject) else image
+
+
+def write_data(folder: Path, flat: bool = False) -> Path:
     """Write a prepared data set, bright boxes in noise, and its split; return the folder."""
     folder.mkdir(parents=True)
     rows, split = [], []
     names = [(subset, rank) for subset, count in SUBSETS.items() for rank in range(count)]
     for number, (subset, rank) in enumerate(names):
         case = f"{subset}{rank:02d}"
-        rng = np.random.default_rng(number)
-        label = np.zeros((24, 24, 16), np.uint8)
-        start = rng.integers(3, 9, 3)
-        label[start[0] : start[0] + 10, start[1] : start[1] + 10, start[2] - 3 : start[2] + 6] = 1
-        image = (rng.standard_normal((1, 24, 24, 16)) + 2 * label).astype(np.float32)
+        image, label = (_slices if flat else _volume)(np.random.default_rng(number))
         np.save(folder / f"{case}.image.npy", image)
         np.save(folder / f"{case}.label.npy", label)
-        counts = ";".join(map(str, np.bincount(label.ravel())))
-        rows.append([case, case, "24x24x16", "1x1x1", counts, case, f"{case}.image.npy", f"{case}.label.npy", "0" * 64])
+        counts = ";".join(map(str, np.bincount(label.ravel(), minlength=4 if flat else 2)))
+        shape = "x".join(map(str, label.shape))
+        rows.append([case, case, shape, "1x1x1", counts, case, f"{case}.image.npy", f"{case}.label.npy", "0" * 64])
         split.append([case, case, subset, rank])
     split_columns = ("case", "group", "subset", "rank")
     for path, columns, lines in ((folder / "cases.csv", COLUMNS, rows), (split_of(folder), split_columns, split)):
@@ -79,20 +111,35 @@ def write_data(folder: Path) -> Path:
     return folder
 
 
+def _volume(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    label = np.zeros((24, 24, 16), np.uint8)
+    start = rng.integers(3, 9, 3)
+    label[start[0] : start[0] + 10, start[1] : start[1] + 10, start[2] - 3 : start[2] + 6] = 1
+    return (rng.standard_normal((1, 24, 24, 16)) + 2 * label).astype(np.float32), label
+
+
+def _slices(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    label = np.zeros((3, 60, 52), np.uint8)
+    for number in (1, 2, 3):
+        row, column = rng.integers(0, 34, 2)
+        label[:, row : row + 24, column : column + 18] = number
+    image = 0.5 + 0.15 * label + 0.1 * rng.standard_normal((3, 60, 52))
+    return np.clip(image, 0, 1).astype(np.float32)[None], label
+
+
 def split_of(data: Path) -> Path:
     return data / "fold0.csv"
 
 
 def make_spec(name: str, stage: str = "train", validation: bool = True, recipe: dict | None = None, **changes) -> dict:
     """Return the settings of a run (or warm-up) as the plan writes them; ``changes`` replace entries."""
-    entry = registry.method(name)
+    entry, setup = entry_of(name), FLAT if is_flat(name) else SOLID
     spec = {
-        "dataset": "la",
-        "method": name,
-        "backbone": {"name": "vnet", "width": 2, "dropout": True, "upsampling": "transposed"},
+        **setup,
+        "method": entry.name,
         "hyperparameters": entry.hyperparameters,
-        "recipe": {**RECIPE, **(recipe or {})},
-        "validation": INFERENCE if validation else None,
+        "recipe": {**setup["recipe"], **(recipe or {})},
+        "validation": {**setup["validation"], "output": entry.outputs[0]} if validation else None,
         "budget": LABELLED,
         "fold": 0,
         "seed": 0,

@@ -26,9 +26,7 @@ def make_plan(folder, *studies, seeds=(0, 1, 2)) -> Plan:
         if not Path(study.data).exists():
             write_cases(study)
         for fold in study.folds:
-            path = Path(study.split(fold))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("case,group,subset,rank\n" + "".join(f"{case},{case},test,\n" for case in CASES))
+            write_split(study.split(fold), CASES)
     return plan
 
 
@@ -40,24 +38,38 @@ def blob(center, radius, shape=SHAPE) -> np.ndarray:
 
 def write_cases(study) -> None:
     """Write prepared cases, each an ellipsoid; the largest slice of CASE03 is number 4."""
-    folder = Path(study.data)
+    random, cases = np.random.default_rng(0), {}
+    for number, case in enumerate(CASES):
+        label = blob((12, 10, 1 + number), (7, 6, 5))
+        cases[case] = ((label + random.normal(0, 0.3, SHAPE))[None].astype(np.float32), label)
+    write_prepared(study.data, cases, SPACING)
+
+
+def write_prepared(folder, cases: dict, spacing=None) -> Path:
+    """Write prepared data: ``cases`` are (image (C, *S), label (*S)) by id, ``spacing`` that of all or unknown."""
+    folder = Path(folder)
     folder.mkdir(parents=True)
-    random = np.random.default_rng(0)
     with open(folder / "cases.csv", "w", newline="") as handle:
         writer = csv.writer(handle)
         writer.writerow(COLUMNS)
-        for number, case in enumerate(CASES):
-            label = blob((12, 10, 1 + number), (7, 6, 5))
-            image = (label + random.normal(0, 0.3, SHAPE))[None].astype(np.float32)
+        for case, (image, label) in cases.items():
             np.save(folder / f"{case}.image.npy", image)
             np.save(folder / f"{case}.label.npy", label)
-            sizes = ["x".join(map(str, values)) for values in (SHAPE, SPACING)]
-            counts = f"{(label == 0).sum()};{(label == 1).sum()}"
+            sizes = ["x".join(map(str, values)) for values in (label.shape, spacing or ())]
             files = f"{case}.image.npy", f"{case}.label.npy"
-            writer.writerow([case, case, *sizes, counts, "raw", *files, "0" * 64])
+            writer.writerow([case, case, *sizes, ";".join(map(str, np.bincount(label.ravel()))), "raw", *files, "0" * 64])
+    return folder
 
 
-def write_run(study, run, dice, checkpoints=None, hash=None, engine="e" * 64, empty="", **record) -> None:
+def write_split(path, cases) -> Path:
+    """Write a split whose test cases are ``cases``."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("case,group,subset,rank\n" + "".join(f"{case},{case},test,\n" for case in cases))
+    return path
+
+
+def write_run(study, run, dice, checkpoints=None, hash=None, engine="e" * 64, empty="", classes=("atrium",), **record) -> None:
     """Write a run's record and scores: ``dice`` a number for all cases or one per case; the distances follow from it."""
     dice = np.broadcast_to(np.asarray(dice, dtype=float), len(CASES))
     fields = {"steps": run.arm.settings["recipe"]["steps"], "warmup_steps": run.arm.settings.get("warmup_steps", 0)}
@@ -66,7 +78,11 @@ def write_run(study, run, dice, checkpoints=None, hash=None, engine="e" * 64, em
     write_json(f"{run.folder}/run.json", fields)
     for checkpoint in checkpoints or study.checkpoints:
         made_by = evaluation_hash(fields["hash"], study.document["inference"])
-        rows = [[case, "atrium", *scores(value), 100, 100, empty, made_by] for case, value in zip(CASES, dice, strict=True)]
+        rows = [
+            [case, name, *scores(value), 100, 100, empty, made_by]
+            for case, value in zip(CASES, dice, strict=True)
+            for name in classes
+        ]
         write_table(run.metrics(checkpoint), ["prediction_voxels", "reference_voxels", "empty", "made_by"], rows)
 
 
@@ -83,24 +99,38 @@ def write_table(path, further, rows, before=()) -> None:
 
 
 def write_curve(study, run, value) -> None:
-    """Write a run's curve: ``value(step, output)`` is the Dice of every case; its record must be there."""
-    record = json.loads(Path(f"{run.folder}/run.json").read_text())
-    made_by = evaluation_hash(record["hash"], study.document["inference"])
+    """Write a run's curve: ``value(step, output)`` is the Dice of every case; its record must be there.
+
+    The uncertainty is a quarter of what Dice lacks, the disagreement half of it (of the second branch).
+    """
+    made_by = evaluation_hash(hash_of(run), study.document["inference"])
+    outputs = run.arm.entry.outputs
     rows = [
-        [step, output, case, "atrium", *scores(value(step, output)), made_by]
+        [step, output, case, "atrium", *scores(value(step, output)), made_by, (1 - value(step, output)) / 4]
         for step in run.kept
-        for output in run.arm.outputs
+        for output in outputs
         for case in CASES
     ]
-    write_table(f"{run.folder}/curve.csv", ["made_by"], rows, before=["step", "output"])
+    write_table(run.curve, ["made_by", "uncertainty"], rows, before=["step", "output"])
+    with open(run.disagreement, "w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["step", "case", "class", "disagreement", "made_by"])
+        steps = run.kept if len(outputs) > 1 else []
+        lines = ([step, case, "atrium", (1 - value(step, outputs[-1])) / 2, made_by] for step in steps for case in CASES)
+        writer.writerows(lines)
 
 
 def write_predictions(study, run, shift=1) -> None:
-    """Write label maps of the last checkpoint: each case's label moved by ``shift`` voxels along the first axis."""
+    """Write label maps of the last checkpoint: each case's label moved by ``shift`` voxels along the second axis."""
     path = Path(run.predictions("last"))
     path.parent.mkdir(parents=True, exist_ok=True)
     labels = {case: np.load(Path(study.data) / f"{case}.label.npy") for case in CASES}
-    np.savez_compressed(path, **{case: np.roll(label, shift, axis=0) for case, label in labels.items()})
+    np.savez_compressed(path, **{case: np.roll(label, shift, axis=1) for case, label in labels.items()})
+
+
+def hash_of(run) -> str:
+    """Return the hash in a run's record."""
+    return json.loads(Path(f"{run.folder}/run.json").read_text())["hash"]
 
 
 def labelled_8(folder, dice: dict):

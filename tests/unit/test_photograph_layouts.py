@@ -113,6 +113,11 @@ def test_crag_needs_both_parts_once(tmp_path):
         CRAG().find(tmp_path)
 
 
+def test_an_object_may_fill_the_image(raw):
+    Image.fromarray(np.full((12, 16), 255, np.uint8)).save(raw / "masks" / "a.png")
+    assert KvasirSeg().read(KvasirSeg().find(raw)[1][0], ".").label.all()
+
+
 def test_what_is_no_picture_is_passed_over(raw):
     (raw / "images" / "Thumbs.db").write_text("x")
     (raw / "images" / "._a.jpg").write_text("x")

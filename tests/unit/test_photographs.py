@@ -18,8 +18,8 @@ def pixels(rows=24, columns=32, seed=0):
 
 
 def disc(rows=24, columns=32, value=255):
-    y, x = np.ogrid[:rows, :columns]
-    return ((y - rows / 2) ** 2 + (x - columns / 2) ** 2 < (rows / 4) ** 2).astype(np.uint8) * np.uint8(value)
+    y, x = np.ogrid[-rows / 2 : rows / 2, -columns / 2 : columns / 2]
+    return (y**2 + x**2 < (rows / 4) ** 2).astype(np.uint8) * np.uint8(value)
 
 
 def write(file, array, mode=None, **options):
@@ -31,8 +31,7 @@ def write(file, array, mode=None, **options):
 
 def deep_png(rows=4, columns=5):
     """A 16-bit RGB PNG, which Pillow reads but does not write."""
-    line = b"\0" + pixels(1, 2 * columns).tobytes()
-    header = struct.pack(">IIBBBBB", columns, rows, 16, 2, 0, 0, 0)
+    line, header = b"\0" + pixels(1, 2 * columns).tobytes(), struct.pack(">IIBBBBB", columns, rows, 16, 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(line * rows)), (b"IEND", b"")]
     body = b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
@@ -43,7 +42,7 @@ def deep_png(rows=4, columns=5):
 @pytest.fixture
 def raw(tmp_path):
     """Three images and masks as Kvasir-SEG has them."""
-    for name in ("a", "b", "c"):
+    for name in "abc":
         write(tmp_path / "images" / f"{name}.jpg", pixels())
         write(tmp_path / "masks" / f"{name}.png", disc())
     return tmp_path
@@ -106,7 +105,7 @@ def test_truncated_pictures(tmp_path, ending, lost):
 def test_damaged_png_is_found_by_its_check_sum(tmp_path):
     file = write(tmp_path / "x.png", disc())
     broken = bytearray(file.read_bytes())
-    broken[-20] ^= 1
+    broken[-14] ^= 1
     file.write_bytes(broken)
     with pytest.raises(BadInput, match="damaged"):
         read_mask(file)
@@ -136,9 +135,11 @@ def test_lossless_masks(tmp_path, value, mode, ending):
     np.testing.assert_array_equal(mask, disc(value=1))
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_compressed_masks_are_cut_in_the_middle(tmp_path, mode):
-    file = write(tmp_path / "x.jpg", disc(200, 240), mode, quality=70)
+@pytest.mark.parametrize("colours", [1, 3])
+def test_compressed_masks_are_cut_in_the_middle(tmp_path, colours):
+    grey = disc(200, 240)
+    array = grey if colours == 1 else np.stack([grey, grey, grey - grey // 50], axis=-1)  # colour within the noise
+    file = write(tmp_path / "x.jpg", array, quality=70)
     assert len(np.unique(np.array(Image.open(file)))) > 10
     np.testing.assert_array_equal(read_mask(file), disc(200, 240, 1))
 
@@ -172,8 +173,8 @@ def test_masks_that_are_not_two_levels(tmp_path, array, mode, ending, options, m
 
 def test_soft_edges_only_where_the_set_has_them(tmp_path):
     mask = disc(64, 64)
-    mask[32, 15] = 100
-    mask[32, 49] = 130
+    mask[32, 15] = 127
+    mask[32, 49] = 128
     file = write(tmp_path / "x.tif", mask)
     with pytest.raises(BadInput, match="4 grey levels"):
         read_mask(file)
@@ -214,11 +215,6 @@ def test_masks_that_do_not_fit(raw, mask, message):
     assert str(raw / "masks" / "a.png") in str(caught.value)
 
 
-def test_an_object_may_fill_the_image(raw):
-    write(raw / "masks" / "a.png", np.full((24, 32), 255, np.uint8))
-    assert KvasirSeg().read(KvasirSeg().find(raw)[1][0], ".").label.all()
-
-
 def pair(rows, columns):
     return Scan(
         "a", "a", np.ascontiguousarray(np.moveaxis(pixels(rows, columns), -1, 0)), disc(rows, columns, 1), None, "a.jpg"
@@ -227,7 +223,7 @@ def pair(rows, columns):
 
 def test_resizing_keeps_image_and_mask_together():
     scan = pair(300, 400)
-    assert KvasirSeg().prepare(scan, {"version": 1}) is scan
+    assert KvasirSeg().prepare(scan, {"version": 1}) is scan  # its own size where none is given
     scan.image[:] = 40 + 160 * scan.label
     prepared = KvasirSeg().prepare(scan, {"version": 1, "size": [96, 64]})
     assert prepared.image.shape == (3, 96, 64) and prepared.label.shape == (96, 64) and prepared.spacing is None
@@ -240,7 +236,8 @@ def test_resizing_keeps_image_and_mask_together():
 def test_shrinking_antialiases():
     scan = pair(256, 256)
     scan.image[:] = 255 * (np.arange(256) % 2)
-    assert np.ptp(KvasirSeg().prepare(scan, {"size": [64, 64]}).image[:, :, 4:-4].astype(int)) <= 2
+    inside = KvasirSeg().prepare(scan, {"size": [64, 64]}).image[:, :, 4:-4].astype(int)
+    assert np.abs(inside - 127.5).max() <= 2
 
 
 @pytest.mark.parametrize("size", [512, [512], [0, 5], [5.0, 5], [True, 5], "5x5"])

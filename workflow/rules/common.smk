@@ -138,6 +138,14 @@ def kept_steps(wildcards):
     return run_of(wildcards).kept
 
 
+def illustrated_cases(wildcards):
+    return study_of(wildcards).illustrated_cases
+
+
+def embedded_patch(wildcards):
+    return study_of(wildcards).embedded_patch
+
+
 # --- tables and figures ---
 
 

@@ -42,9 +42,10 @@ rule evaluate:
 rule curve:
     input:
         record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
-        code=sources("inference", "metrics/segmentation"),
+        code=sources("inference", "metrics/segmentation", "curve"),
     output:
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/curve.csv",
+        "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/disagreement.csv",
     log:
         "<results>/logs/curve/{study}/{arm}-{budget}-fold{fold}-seed{seed}.log",
     conda:
@@ -59,3 +60,47 @@ rule curve:
         "Scoring the kept checkpoints of {wildcards.arm} of {wildcards.study}"
     script:
         "../scripts/curve.py"
+
+
+rule illustrate:
+    input:
+        record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
+        code=sources("illustrate"),
+    output:
+        "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/illustrations.npz",
+    log:
+        "<results>/logs/illustrate/{study}/{arm}-{budget}-fold{fold}-seed{seed}.log",
+    conda:
+        "../../envs/semimed.yaml"
+    threads: PLAN.config["threads"]["predict"]
+    resources:
+        gpu=PLAN.gpus_per_job,
+    params:
+        cases=illustrated_cases,
+        steps=kept_steps,
+    message:
+        "Illustrating what {wildcards.arm} of {wildcards.study} makes of test images"
+    script:
+        "../scripts/illustrate.py"
+
+
+rule embed:
+    input:
+        record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
+        code=sources("embed"),
+    output:
+        "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/embeddings.npz",
+    log:
+        "<results>/logs/embed/{study}/{arm}-{budget}-fold{fold}-seed{seed}.log",
+    conda:
+        "../../envs/semimed.yaml"
+    threads: PLAN.config["threads"]["predict"]
+    resources:
+        gpu=PLAN.gpus_per_job,
+    params:
+        patch=embedded_patch,
+        steps=kept_steps,
+    message:
+        "Embedding patches of test images with {wildcards.arm} of {wildcards.study}"
+    script:
+        "../scripts/embed.py"

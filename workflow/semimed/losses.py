@@ -66,6 +66,11 @@ def segmentation_loss(logits: Tensor, target: Tensor, loss: LossName, dice: Dice
     return dice_cross_entropy(logits, target, dice)
 
 
+def entropy(probabilities: Tensor) -> Tensor:
+    """Return the entropy in nats of probabilities (B, K, *S) at each place, (B, *S); 0 log 0 is 0."""
+    return -torch.xlogy(probabilities, probabilities).sum(1)
+
+
 def softmax_mse(student: Tensor, teacher: Tensor) -> Tensor:
     """Return the mean over samples, classes and voxels of the squared difference of probabilities; inputs are logits."""
     return F.mse_loss(student.float().softmax(1), teacher.float().softmax(1).detach())

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import config as configuration
 from . import registry
+from .checks import check_figures, check_tables
 from .errors import BadInput, nearest
 from .study import Arm, Run, Study, Warmup
 
@@ -74,14 +75,14 @@ class Plan:
         arms = {key: self._arm(key, arm, document, dataset, has_validation, where) for key, arm in document["arms"].items()}
         if document["own"] not in arms:
             raise BadInput(f"{where}: own: no arm '{document['own']}'{nearest(document['own'], arms)}")
-        _check_tables(document, arms, where)
-        _check_figures(document, arms, where)
+        check_tables(document, arms, where)
+        check_figures(document, arms, where)
         runs = tuple(
             Run(name, arm, budget, fold, seed, self.results)
             for arm in arms.values()
             for budget in arm.budgets
             for fold in folds
-            for seed in self.config["seeds"]
+            for seed in document.get("seeds", self.config["seeds"])
         )
         return Study(name, document, dataset, arms, runs, folds, self.results, has_validation)
 
@@ -194,27 +195,3 @@ def _check_dimensions(wanted: int, entry: registry.Entry, backbone: str, dimensi
         raise BadInput(f"{at}: backbone: {backbone} is for {dimensions} dimensions, recipe.patch has {wanted}; choose another")
     if wanted not in entry.dimensions:
         raise BadInput(f"{at}: method: {entry.name} is not for {wanted} dimensions, which recipe.patch has; remove the arm")
-
-
-def _check_tables(document: dict, arms: dict, where: str) -> None:
-    for name, table in document["tables"].items():
-        for arm in table["rows"]:
-            if arm not in arms:
-                raise BadInput(f"{where}: tables.{name}: no arm '{arm}'{nearest(arm, arms)}")
-
-
-def _check_figures(document: dict, arms: dict, where: str) -> None:
-    for name, figure in document["figures"].items():
-        wanted = Study.figure_arms(figure)
-        if not wanted:
-            raise BadInput(f"{where}: figures.{name}: no arms; give `arms:` or, for a sensitivity figure, `series:`")
-        for arm in wanted:
-            if arm not in arms:
-                raise BadInput(f"{where}: figures.{name}: no arm '{arm}'{nearest(arm, arms)}")
-            if figure["kind"] == "curves" and not arms[arm].settings["recipe"]["keep"]:
-                raise BadInput(f"{where}: figures.{name}: arm '{arm}' keeps no checkpoints; set recipe.keep of that arm")
-            if figure.get("budget") is not None and figure["budget"] not in arms[arm].budgets:
-                raise BadInput(f"{where}: figures.{name}: arm '{arm}' has no budget {figure['budget']}")
-        if figure["metric"] not in document["metrics"]:
-            hint = nearest(figure["metric"], document["metrics"])
-            raise BadInput(f"{where}: figures.{name}: metric '{figure['metric']}' is not in metrics{hint}")

@@ -1,14 +1,15 @@
-"""Predict a subset with a checkpoint, score predictions, and score kept checkpoints for curves over training."""
+"""Predict a subset with a checkpoint, and score predictions."""
 
 import csv
 import json
-import logging
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .build import choose_device, load_method
 from .errors import BadInput
@@ -21,7 +22,6 @@ from .randomness import seeded
 from .splits import read_split
 from .store import Case, load_image, load_label, read_cases
 
-log = logging.getLogger(__name__)
 COLUMNS = ("case", "class", *METRICS, "prediction_voxels", "reference_voxels", "empty", "made_by")
 
 
@@ -48,8 +48,10 @@ def predict(task: Task, checkpoint: str | Path, out: str | Path, output: str | N
     """Write one uint8 label map per case, in the geometry of the prepared data, to the ``.npz`` file ``out``."""
     torch.set_num_threads(task.threads)
     method, content = load_method(checkpoint, choose_device(task.device))
+    maps = {case.case: label_map(found, task.inference) for case, found in infer(task, method, content, output)}
+    maps |= {"classes": np.array(content["facts"]["classes"]), "made_by": np.array(made_by(task, content))}
     with atomic(out) as temporary:
-        np.savez_compressed(temporary, **_label_maps(task, method, content, output))
+        np.savez_compressed(temporary, **maps)
 
 
 def evaluate(task: Task, predictions: str | Path, out: str | Path) -> None:
@@ -61,22 +63,9 @@ def evaluate(task: Task, predictions: str | Path, out: str | Path) -> None:
     for case in task.cases():
         if case.case not in maps:
             raise BadInput(f"{predictions} has no prediction of case {case.case}: delete it so that it is made again")
-        rows += _score(case, maps)
-    _write(out, COLUMNS, rows)
-
-
-def evaluate_curve(task: Task, checkpoints: list[Path], out: str | Path) -> None:
-    """Score every output of every kept checkpoint; rows of ``evaluate`` with ``step`` and ``output`` before them."""
-    torch.set_num_threads(task.threads)
-    rows = []
-    for path in checkpoints:
-        method, content = load_method(path, choose_device(task.device))
-        for output in method.outputs:
-            maps = _label_maps(task, method, content, output)
-            head = {"step": content["step"], "output": output}
-            for case in task.cases():
-                rows += [head | row for row in _score(case, maps)]
-    _write(out, ("step", "output", *COLUMNS), rows)
+        scored = score_case(maps[case.case], load_label(case), maps["classes"].tolist(), case.spacing)
+        rows += [{"case": case.case, **row, "made_by": str(maps["made_by"])} for row in scored]
+    write_rows(out, COLUMNS, rows)
 
 
 def read_predictions(path: str | Path) -> dict[str, np.ndarray]:
@@ -88,33 +77,32 @@ def read_predictions(path: str | Path) -> dict[str, np.ndarray]:
         raise BadInput(f"{path} is missing or damaged: delete it so that it is predicted again") from error
 
 
-def _label_maps(task: Task, method, content: dict, output: str | None) -> dict[str, np.ndarray]:
+def infer(task: Task, method, content: dict, output: str | None) -> Iterator[tuple[Case, Tensor]]:
+    """Yield every case of the task with the class probabilities (K, *S) of one output of a loaded checkpoint."""
     if output is not None and output not in method.outputs:
         raise BadInput(f"no output '{output}' of this method; it has {', '.join(method.outputs)}")
-    device = next(method.parameters()).device
-    classes, cases = content["facts"]["classes"], task.cases()
-    patch = _patch(content)
-    maps = {"classes": np.array(classes), "made_by": np.array(evaluation_hash(content["hash"], task.inference))}
+    device, cases, patch = next(method.parameters()).device, task.cases(), patch_of(content)
     progress = Progress(f"predict {output or method.outputs[0]}", len(cases))
     with seeded("prediction", output):
         for done, case in enumerate(cases, 1):
             image = torch.from_numpy(load_image(case)).to(device)
-            maps[case.case] = label_map(predict_case(method, image, output, task.inference, patch), task.inference)
+            yield case, predict_case(method, image, output, task.inference, patch)
             progress.update(done)
     progress.close()
-    return maps
 
 
-def _patch(content: dict) -> list[int]:
+def made_by(task: Task, content: dict) -> str:
+    """Return what stands in predictions and scores of a loaded checkpoint: its weights and the way of inference."""
+    return evaluation_hash(content["hash"], task.inference)
+
+
+def patch_of(content: dict) -> list[int]:
+    """Return the sides of the patch that a loaded checkpoint was trained on."""
     return json.loads(content["spec"])["recipe"]["patch"]
 
 
-def _score(case: Case, maps: dict[str, np.ndarray]) -> list[dict]:
-    rows = score_case(maps[case.case], load_label(case), maps["classes"].tolist(), case.spacing)
-    return [{"case": case.case, **row, "made_by": str(maps["made_by"])} for row in rows]
-
-
-def _write(path: str | Path, columns, rows: list[dict]) -> None:
+def write_rows(path: str | Path, columns, rows: list[dict]) -> None:
+    """Write dictionaries as CSV, atomically."""
     with atomic(path) as temporary, temporary.open("w", newline="") as handle:
         writer = csv.DictWriter(handle, columns)
         writer.writeheader()

@@ -61,7 +61,8 @@ class Images:
         for case in cases:
             if len(case.shape) != axes:
                 raise BadInput(
-                    f"case {case.case} has {len(case.shape)} axes, a sample '{recipe['sample']}' is of {axes}; mend recipe.sample"
+                    f"case {case.case} has {len(case.shape)} axes, samples of kind '{recipe['sample']}' need {axes}; "
+                    "mend recipe.sample"
                 )
         images, labels, self.names, self.aspects = [], [], [], []
         for number, case in enumerate(cases):
@@ -120,7 +121,8 @@ def _check_patch(case: Case, patch) -> None:
         if side > 2 * axis:
             shape, sides = "x".join(map(str, case.shape)), "x".join(map(str, patch))
             raise BadInput(
-                f"recipe.patch {sides} is larger than case {case.case} ({shape}) padded to twice its size; make the patch smaller"
+                f"recipe.patch {sides} is larger than case {case.case} ({shape}) padded to twice its size; "
+                "make the patch smaller"
             )
 
 

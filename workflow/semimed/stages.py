@@ -93,11 +93,25 @@ def evaluate(plan: Plan, study: Study, run: Run, checkpoint: str, output: str, s
 
 
 def curve(plan: Plan, study: Study, run: Run) -> None:
-    """Write ``curve.csv``: the metrics of every output of every kept checkpoint on the test cases."""
-    from .predict import evaluate_curve
+    """Write ``curve.csv`` and ``disagreement.csv``: metrics of all outputs of all kept checkpoints on the test cases."""
+    from .curve import evaluate_curve
 
-    kept = [weights(run, f"step{step:06d}") for step in run.kept]
-    evaluate_curve(_task(plan, study, run, "test"), kept, Path(run.folder) / "curve.csv")
+    evaluate_curve(_task(plan, study, run, "test"), _kept(run, run.kept), run.curve, run.disagreement)
+
+
+def illustrate(plan: Plan, study: Study, run: Run) -> None:
+    """Write ``illustrations.npz``: pictures of a few test cases, from the first and the last checkpoint kept for curves."""
+    from .illustrate import illustrate as do
+
+    checkpoints = _kept(run, run.kept[:: max(1, len(run.kept) - 1)]) or [weights(run, "last")]
+    do(_task(plan, study, run, "test"), checkpoints, study.illustrated_cases, run.illustrations)
+
+
+def embed(plan: Plan, study: Study, run: Run) -> None:
+    """Write ``embeddings.npz``: vectors of patches of the test cases at every kept checkpoint."""
+    from .embed import embed as do
+
+    do(_task(plan, study, run, "test"), _kept(run, run.kept), study.embedded_patch, run.embeddings)
 
 
 def weights(run: Run, checkpoint: str) -> Path:
@@ -126,6 +140,10 @@ def run_without_snakemake(plan: Plan, study: Study, run: Run, **execution) -> No
         where = (checkpoint, run.arm.headline, "test")
         predict(plan, study, run, *where)
         evaluate(plan, study, run, *where)
+
+
+def _kept(run: Run, steps: list[int]) -> list[Path]:
+    return [weights(run, f"step{step:06d}") for step in steps]
 
 
 def _finished(study: Study, job) -> bool:

@@ -13,7 +13,10 @@ COLUMNS = ("case", "group", "shape", "spacing", "counts", "source", "image", "la
 
 @dataclass(frozen=True)
 class Case:
-    """One row of ``cases.csv``: ``shape`` (*S), ``spacing`` in mm or ``None`` where unknown, ``counts`` voxels per class, files as full paths."""
+    """One row of ``cases.csv``: ``shape`` (*S), ``spacing`` in mm or ``None`` where unknown, ``counts`` voxels per class.
+
+    Files are full paths.
+    """
 
     case: str
     group: str

@@ -77,6 +77,22 @@ class Run:
         steps, points = recipe["steps"], recipe["keep"]
         return sorted({max(1, round(steps * k / points)) for k in range(1, points + 1)})
 
+    @property
+    def curve(self) -> str:
+        return f"{self.folder}/curve.csv"
+
+    @property
+    def disagreement(self) -> str:
+        return f"{self.folder}/disagreement.csv"
+
+    @property
+    def illustrations(self) -> str:
+        return f"{self.folder}/illustrations.npz"
+
+    @property
+    def embeddings(self) -> str:
+        return f"{self.folder}/embeddings.npz"
+
     def metrics(self, checkpoint: str, output: str | None = None, subset: str = "test") -> str:
         return f"{self.folder}/metrics/{checkpoint}-{output or self.arm.headline}-{subset}.csv"
 
@@ -96,6 +112,18 @@ class Arm:
     warmup_settings: dict | None
     reinterpretation: bool
     headline: str  # the output that stands in the table
+
+
+# What each kind of figure is made from, beside the record of a run.
+FIGURE_FILES = {
+    **dict.fromkeys(("bars", "sensitivity", "budgets", "heatmap"), lambda run: [run.metrics("last")]),
+    "curves": lambda run: [run.curve],
+    "agreement": lambda run: [run.curve, run.disagreement],
+    "overlays": lambda run: [run.metrics("last"), run.predictions("last")],
+    "illustrations": lambda run: [run.illustrations],
+    "tsne": lambda run: [run.embeddings],
+}
+SINGLE_RUN = ("illustrations", "tsne")  # of the first fold and seed
 
 
 @dataclass(frozen=True)
@@ -161,20 +189,35 @@ class Study:
 
     @staticmethod
     def figure_arms(figure: dict) -> list[str]:
-        """Return the arms of a figure in order: its list, or those of its series, each once."""
-        series = (arm for values in figure.get("series", {}).values() for arm in values.values())
-        return list(dict.fromkeys([*figure.get("arms", []), *series]))
+        """Return the arms of a figure in order: its list, or those of its series or grid, each once."""
+        lines = [*figure.get("series", {}).values(), *figure.get("grid", {}).values()]
+        return list(dict.fromkeys([*figure.get("arms", []), *(arm for line in lines for arm in line.values())]))
 
     def figure_inputs(self, name: str) -> list[str]:
         """Return the files a figure is made from."""
         figure = self.document["figures"][name]
-        files = []
-        for run in self.select(self.figure_arms(figure), figure["budget"]):
-            files.append(f"{run.folder}/run.json")
-            files.append(f"{run.folder}/curve.csv" if figure["kind"] == "curves" else run.metrics("last"))
-            if figure["kind"] == "overlays":
-                files.append(run.predictions("last"))
-        return [*files, f"{self.data}/cases.csv"] if figure["kind"] == "overlays" else files
+        arms, kind = self.figure_arms(figure), figure["kind"]
+        runs = [run for arm in arms for run in self.figure_runs(figure, arm)]
+        files = [path for run in runs for path in (f"{run.folder}/run.json", *FIGURE_FILES[kind](run))]
+        return [*files, f"{self.data}/cases.csv"] if kind == "overlays" else files
+
+    def figure_runs(self, figure: dict, arm: str) -> list[Run]:
+        """Return an arm's runs at the budget of a figure, or at all; where pictures are shown only the first of them."""
+        runs = self.select([arm], figure.get("budget"))
+        return runs[:1] if figure["kind"] in SINGLE_RUN else runs
+
+    @property
+    def illustrated_cases(self) -> int:
+        """Return how many cases are illustrated: as many as the largest of the study's figures shows."""
+        return max((figure["cases"] for figure in self._figures("illustrations")), default=3)
+
+    @property
+    def embedded_patch(self) -> int:
+        """Return the side in pixels of embedded patches, the same in all figures of a study."""
+        return next((figure["patch"] for figure in self._figures("tsne")), 32)
+
+    def _figures(self, kind: str) -> list[dict]:
+        return [figure for figure in self.document["figures"].values() if figure["kind"] == kind]
 
     def select(self, arms=None, budget=None) -> list[Run]:
         """Return the study's runs of some arms (all by default) at one budget (all by default)."""

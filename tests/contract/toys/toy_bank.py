@@ -16,6 +16,8 @@ class Hyperparameters:
 class ToyBank(Method):
     """One network; unlabelled class shares are pulled to the mean of those in the bank."""
 
+    dimensions = (3,)
+
     def construct(self, build):
         self.network = build()
         self.register_buffer("bank", torch.zeros(self.facts.labelled, len(self.facts.classes)))

@@ -21,6 +21,8 @@ class Hyperparameters:
 class ToyCritic(Method):
     """One network and a small convolutional critic."""
 
+    dimensions = (3,)
+
     def construct(self, build):
         self.network = build()
         self.critic = nn.Sequential(

@@ -21,6 +21,7 @@ class Warmup:
 class ToyHandover(Method):
     """Student and teacher; the teacher is the headline."""
 
+    dimensions = (3,)
     views = {"noisy": "noise"}
     outputs = ("teacher", "student")
 

@@ -23,6 +23,8 @@ class Hyperparameters:
 class ToyMeta(Method):
     """A student and a weight network that sees each unlabelled sample's pseudo-label loss."""
 
+    dimensions = (3,)
+
     def construct(self, build):
         self.student = build()
         self.weights = nn.Sequential(nn.Linear(1, 8), nn.ReLU(), nn.Linear(8, 1), nn.Sigmoid())

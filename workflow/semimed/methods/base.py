@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from ..losses import entropy
 from ..nets.base import Backbone
 
 
@@ -83,6 +84,13 @@ class Method(nn.Module, abc.ABC):
         """Return one vector per image (B, D): the coarsest feature of the first backbone, averaged over space."""
         backbone = next(module for module in self.modules() if isinstance(module, Backbone))
         return backbone.encoder(image)[-1].float().flatten(2).mean(2)
+
+    def illustrate(self, image: Tensor) -> dict[str, Tensor]:
+        """Return pictures of what the method makes of images (B, C, *S) by name: maps (B, *S) or images (B, C, *S).
+
+        By default the predictive entropy of the headline in nats, as ``uncertainty``. Called as ``predict`` is.
+        """
+        return {"uncertainty": entropy(self.predict(image))}
 
     def optimizers(self) -> dict[str, Auxiliary]:
         """Return auxiliary optimisers by name; every other trainable parameter belongs to the method's own."""

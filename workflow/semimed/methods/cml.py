@@ -7,6 +7,7 @@ trains both on CutMix-ed labelled pairs (eq. 11). Total: L = L_sup^l + lambda1 L
 Where paper and public code differ: the prediction is the mean of probabilities (section 3.3; the code averages logits:
 ``ensemble``); "NMS" is the largest component (as in the code; the text cites an edge detector); the box lies anywhere
 (code; the text says zero-centred); L_dis is taken per position over channels (code; ``cosine`` gives the vector form).
+On ACDC the public code uses one encoder and one decoder for both sub-networks; here they are two (``released_2d``).
 As in the code labelled and unlabelled images pass the networks separately, each with its own batch statistics, and
 pseudo-labels are made in train mode (``pseudo_mode``).
 """
@@ -41,7 +42,10 @@ class Warmup:
     discrepancy: float = 0.2  # lambda2 of eq. 11
     box: float = 0.666667  # beta of the pre-training's CutMix
     cosine: CosineMode = "position"
-    alternative_second: bool = True  # transposed and trilinear decoder, public code
+    alternative_second: bool = (
+        True  # another decoder: transposed and trilinear in 3-D (public code), bilinear and transposed in 2-D
+    )
+    released_2d: bool = False  # the public 2-D code, by an oversight: one network stands for both sub-networks
 
 
 def box_mask(shape: tuple[int, ...], share: float, device) -> Tensor:
@@ -73,7 +77,9 @@ class CrossViewMutualLearning(Method):
     outputs = ("mean", "first", "second")
 
     def construct(self, build):
-        self.networks = nn.ModuleList([build(), build(alternative=self.warmup.alternative_second)])
+        first = build()
+        second = first if self.warmup.released_2d else build(alternative=self.warmup.alternative_second)
+        self.networks = nn.ModuleList([first, second])
 
     def labelled_losses(self, batch, share: float, cosine: str) -> tuple[Tensor, Tensor]:
         """Return L_sup^l and L_dis^l on CutMix-ed labelled pairs (eqs. 1, 5-7)."""

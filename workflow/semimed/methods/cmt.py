@@ -1,17 +1,18 @@
 """Collaborative mean teacher (Shen et al., IJCAI 2023, sections 3.1 to 3.3), CMT: UCMT without UMIX.
 
-Two students f1, f2 of different initialisation and a teacher f, the moving average of their mean (eq. 6). L = L_s +
+Two students f1, f2 of different initialisation and a teacher f, the moving average of them (eq. 6). L = L_s +
 lambda(t) (L_cps + L_mts): Dice on labelled samples (eq. 3), and on unlabelled ones Dice against the other student's (eq. 5)
 and the teacher's (eq. 7) hard labels, none of which carries a gradient. The teacher predicts.
 
-The public code averages L_cps and L_mts (in 3-D also L_s) over the students where the paper sums, and ramps lambda up over
-5 epochs, not the whole training, to 0.1 (the paper does not give it): the defaults. It follows almost the first student
-alone (0.99 and 0.01, momentum 0.99), where the default is the paper's. Eq. 3's term of the teacher has no gradient and is
-left out, as in the code. Also from the code: labelled and unlabelled images pass every network apart, each with its own
-batch statistics; the teacher is always in train mode and passes the labelled images too, so its running statistics are of
-both; unlabelled images reach the students in two augmented views (3-D: labelled ones too) and the teacher clean. Its 2-D
-code makes the second view from the first, an oversight: here they are independent, as in its 3-D code. The teacher starts
-as a copy of f1 (code: weights of its own), which makes no difference after the first step.
+The defaults are the public code's. It averages L_cps and L_mts (in 3-D also L_s) over the students where the paper sums, and
+ramps lambda up over 5 epochs, not the whole training, to 0.1 (the paper does not give it). Its teacher follows almost the
+first student alone (0.99 and 0.01, momentum 0.99) where eq. 6 takes the mean of both (momentum 0.999): the mean of two
+networks that were initialised apart need not segment anything, and did not where we tried it (``mixture`` "equal"). Eq. 3's
+term of the teacher has no gradient and is left out, as in the code. Also from the code: labelled and unlabelled images pass
+every network apart, each with its own batch statistics; the teacher is always in train mode and passes the labelled images
+too, so its running statistics are of both; unlabelled images reach the students in two augmented views (3-D: labelled ones
+too) and the teacher clean. Its 2-D code makes the second view from the first, an oversight: here they are independent, as in
+its 3-D code. The teacher starts as a copy of f1 (code: weights of its own), which makes no difference after the first step.
 """
 
 from dataclasses import dataclass
@@ -34,8 +35,8 @@ class Hyperparameters:
     ramp: Literal["epochs", "whole"] = "epochs"  # of lambda(t): public code; "whole" training: section 3.3
     ramp_epochs: int = 5  # length of the ramp "epochs", public code
     pairs: Literal["released", "sum"] = "released"  # means over the students, of L_s in 3-D only; "sum": eqs. 3, 5, 7
-    mixture: Literal["equal", "released"] = "equal"  # what the teacher follows: eq. 6; 0.99 and 0.01: public code
-    momentum: float = 0.999  # alpha of eq. 6; 0.99 in the public code
+    mixture: Literal["equal", "released"] = "released"  # what the teacher follows: 0.99 and 0.01 (public code); "equal": eq. 6
+    momentum: float = 0.99  # of the teacher, public code; alpha = 0.999 in section 4.1
     buffers: Literal["own", "copy", "average"] = "own"  # the teacher's running statistics: own (public code), copy, average
 
 
@@ -71,9 +72,8 @@ class CollaborativeMeanTeacher(Method):
     def losses(self, labelled: list[Tensor], label: Tensor, unlabelled: list[Tensor], pseudo: Tensor, t) -> dict:
         """Return L_s, L_cps and L_mts, weighted; ``pseudo`` are the teacher's labels of the unlabelled samples."""
         hyper, released = self.hyper, self.hyper.pairs == "released"
-        terms = {
-            "supervised": (0.5 if released and self.facts.dimensions == 3 else 1.0) * self.pair_loss(labelled, label, label)
-        }
+        scale = 0.5 if released and self.facts.dimensions == 3 else 1.0
+        terms = {"supervised": scale * self.pair_loss(labelled, label, label)}
         weight = self.weight(t) * (0.5 if released else 1.0)
         if hyper.cross:
             first, second = (logits.detach().argmax(1) for logits in unlabelled)

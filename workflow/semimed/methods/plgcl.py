@@ -99,10 +99,9 @@ class PseudoLabelGuidedContrastiveLearning(Method):
 
     views = {"strong": ("morphology", "unlabelled")}
     outputs = ("student", "teacher")
+    dimensions = (2,)
 
     def construct(self, build):
-        if self.facts.dimensions != 2:
-            raise BadInput(f"method plgcl is for 2-D images, not for {self.facts.dimensions}-D ones: use recipe.sample slice")
         self.student = build()
         self.projection = ProjectionHead(self.student.channels[-1])
         # Without L_Reg the teacher is never forwarded and cannot gather statistics of its own.

@@ -7,21 +7,25 @@ the whole of the maximal entropy. Where the network has no dropout the passes di
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..views import gaussian_noise
 from ..losses import DiceName, dice_cross_entropy
-from ..ramps import gaussian
-from .mt import Hyperparameters as MeanTeacherHyperparameters
+from ..ramps import gaussian, staircase
+from ..views import gaussian_noise
 from .mt import MeanTeacher
 
 
 @dataclass(frozen=True)
-class Hyperparameters(MeanTeacherHyperparameters):
+class Hyperparameters:
     dice: DiceName = "squared-foreground"  # UA-MT's public left-atrium code; SSL4MIS uses "squared-class"
-    ramp_levels: int = 40  # UA-MT: 40 stairs over 6,000 steps
+    consistency: float = 0.1  # w_max
+    ramp_levels: int = 40  # UA-MT: 40 stairs over 6,000 steps; 200 over 30,000 in SSL4MIS
+    delay: int = 0  # steps without consistency
+    momentum: float = 0.99  # of the teacher
+    buffers: Literal["own", "copy", "average"] = "own"  # the teacher's running statistics: own (public code), copy, average
     passes: int = 8  # T, stochastic teacher passes
     generalised: bool = False  # maximal entropy ln K and divisor K; the public code keeps ln 2 and 2 for any K
 
@@ -43,6 +47,10 @@ def entropy(probabilities: Tensor) -> Tensor:
 
 class UncertaintyAwareMeanTeacher(MeanTeacher):
     """Student and teacher; the student is the headline."""
+
+    def weight(self, t) -> float:
+        """Return w(t), the ramped weight of the consistency."""
+        return 0.0 if t.step < self.hyper.delay else self.hyper.consistency * staircase(t.step, t.steps, self.hyper.ramp_levels)
 
     def threshold(self, t) -> float:
         """Return H(t) = (3/4 + 1/4 ramp(t)) of the maximal entropy."""

@@ -63,3 +63,14 @@ class UncertaintyGuidedCollaborativeMeanTeacher(CollaborativeMeanTeacher):
         terms = self.losses(labelled, label, unlabelled, pseudo, t)
         yield {f"{name}_mixed": loss for name, loss in terms.items()}
         self.follow(t)
+
+    def illustrate(self, image: Tensor) -> dict[str, Tensor]:
+        """Return U (eq. 8), the mean over both students, of images and of what UMIX makes of them (Fig. 5)."""
+
+        def look(seen: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+            students, teacher = self.forward_students([seen, seen]), self.teacher(seen)
+            return students, teacher, sum(uncertainty(student, teacher) for student in students) / 2
+
+        students, teacher, before = look(image)
+        mixed = self.mixing(students, teacher)(image)
+        return {"uncertainty": before, "mixed image": mixed, "uncertainty, mixed image": look(mixed)[2]}

@@ -63,14 +63,15 @@ class Backbone(nn.Module):
 
     ``encoder(image)`` gives a tuple of features, fine to coarse; ``decoder(features)`` the last feature;
     ``head(feature)`` logits. ``channels`` are the encoder's feature channels. Methods build further decoders with
-    ``make_decoder(kind)`` and further heads on ``decoder.channels``. A backbone with ``weights_name`` has an option
-    ``pretrained`` and a method ``load_pretrained(path)``.
+    ``make_decoder(kind)`` and further heads on ``decoder.channels``. A backbone that can start from a file of
+    weights has an option ``pretrained`` and a method ``load_pretrained(path)``.
     """
 
     bf16 = True
+    dimensions: int  # of its images; the planner reads it from the source
     divisor = 1  # every spatial extent must be a multiple of it
     alternative: dict = {}  # options of a second network that is built otherwise (co-training wants two views)
-    weights_name: str | None = None  # the entry under `weights:` of the configuration that names its pretrained weights
+    pretrained = False  # whether it starts from the weights that are configured for it, where there are any
 
     @mixed_precision
     def forward(self, image: Tensor) -> Tensor:
@@ -101,7 +102,7 @@ def build_backbone(
     """
     kind = backbone_class(name)
     network = kind(channels, classes, **{**options, **(kind.alternative if alternative else {})})
-    if weights is not None and kind.weights_name and network.pretrained:
+    if weights is not None and network.pretrained:
         network.load_pretrained(weights)
     return network
 

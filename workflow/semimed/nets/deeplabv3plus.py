@@ -12,7 +12,7 @@ from .base import Backbone, ImageNetNormalisation, Part, check_option, mixed_pre
 
 RATES = (12, 24, 36)  # of the pyramid's dilated convolutions, for output stride 8
 CLASSIFIER = {"fc.weight", "fc.bias"}  # in torchvision's file, not in a segmentation network
-REMEDY = "under `weights: resnet50:` give torchvision's ResNet-50 file (IMAGENET1K_V1), or set `pretrained: false`"
+REMEDY = "under `weights: deeplabv3plus:` give torchvision's ResNet-50 file (IMAGENET1K_V1), or set `pretrained: false`"
 
 
 def convolve(before: int, after: int, size: int, dilation: int = 1) -> list[nn.Module]:
@@ -108,8 +108,8 @@ class DeepLabV3Plus(Backbone):
     more: the pooled branch has one value per image and channel, which batch normalisation cannot normalise alone.
     """
 
+    dimensions = 2
     divisor = 8
-    weights_name = "resnet50"
     channels = (256, 2048)
 
     def __init__(self, in_channels: int, classes: int, *, pretrained=True):

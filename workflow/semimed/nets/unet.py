@@ -90,6 +90,7 @@ class UNet(Backbone):
     initialised as PyTorch does by default.
     """
 
+    dimensions = 2
     divisor = 16
     alternative = {"upsampling": "transposed"}
 

@@ -96,6 +96,7 @@ class VNet(Backbone):
     decoder (``transposed``, ``trilinear``, ``nearest``). Layers are initialised as PyTorch does by default.
     """
 
+    dimensions = 3
     divisor = 16
     alternative = {"upsampling": "trilinear"}
 

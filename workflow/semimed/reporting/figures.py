@@ -11,9 +11,19 @@ from matplotlib.figure import Figure
 
 from ..files import atomic
 from ..study import Study
-from .figure_kinds import bars, curves, overlays, sensitivity
+from .figure_kinds import agreement, bars, budgets, curves, heatmap, illustrations, overlays, sensitivity, tsne
 
-KINDS = {"curves": curves, "bars": bars, "sensitivity": sensitivity, "overlays": overlays}
+KINDS = {
+    "curves": curves,
+    "agreement": agreement,
+    "bars": bars,
+    "sensitivity": sensitivity,
+    "budgets": budgets,
+    "heatmap": heatmap,
+    "overlays": overlays,
+    "illustrations": illustrations,
+    "tsne": tsne,
+}
 STYLE = {
     "font.family": "DejaVu Sans",
     "axes.titlesize": 9,

@@ -32,7 +32,9 @@ def published_values(study: Study, section: str, arm: str, budget: int | str) ->
         keys = ((words, row, name) for words in labelled)
         value = next((figures[key] for key in keys if key in figures), None)
         if value is not None:
-            found[metric] = value
+            # Some papers print fractions where ours are per cent.
+            scale = source.get("scale", {}).get(metric, 1)
+            found[metric] = tuple(None if number is None else round(number * scale, 6) for number in value)
     return found
 
 

@@ -157,7 +157,21 @@ def _notes(study: Study, rows: list, printed: bool) -> list[str]:
         notes.append(f"paper: copied from the publication ({paper}), not measured here; it takes no part in marks and tests.")
     if any(row.reinterpretation for row in rows):
         notes.append(f"{DAGGER} a re-interpretation: the paper leaves this method open, see its file for our reading.")
-    return [*notes, *cautions(rows)]
+    return [*notes, *_weights(study, rows), *cautions(rows)]
+
+
+def _weights(study: Study, rows: list) -> list[str]:
+    """Return what networks that could have started from pretrained weights started from."""
+    started = {}
+    for name in dict.fromkeys(row.arm for row in rows):
+        backbone = study.arms[name].settings["backbone"]
+        if "weights" in backbone:
+            started.setdefault((backbone["name"], backbone["weights"]), []).append(study.arms[name].label)
+    notes = []
+    for (backbone, weights), labels in started.items():
+        words = f"pretrained weights ({weights})" if weights else "random weights: no file of pretrained ones is configured"
+        notes.append(f"{backbone} starts from {words} ({', '.join(labels)}).")
+    return notes
 
 
 def cautions(rows: list) -> list[str]:

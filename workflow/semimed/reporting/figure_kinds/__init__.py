@@ -1,1 +1,1 @@
-"""The kinds of figures, one file each: ``inputs(run)`` names a run's files, ``draw(figure, study, options)`` fills a figure."""
+"""The kinds of figures, one file each: ``draw(figure, study, options)`` fills a figure; the rest is shared between them."""

@@ -11,8 +11,7 @@ from ...metrics.segmentation import METRICS, Metric
 from ...statistics import mean_std
 from ...study import Run, Study
 from ..outcomes import find_outcomes, valid
-from ..published import published_values
-from .common import FAINT, arm_colour, counted, scaled
+from .common import FAINT, arm_colour, note_shortfall, published_of, scaled
 
 
 def draw(figure: Figure, study: Study, options: dict) -> None:
@@ -20,7 +19,7 @@ def draw(figure: Figure, study: Study, options: dict) -> None:
     arms, metric, budget = study.figure_arms(options), METRICS[options["metric"]], options["budget"]
     found = {arm: find_outcomes(study, arm, budget, _path) for arm in arms}
     values = {arm: [scaled(metric, run.value(metric.name)) for run in valid(found[arm])] for arm in arms}
-    printed = _published(study, options, arms, budget)
+    printed = published_of(study, options, arms)
     figure.set_size_inches(max(3.6, 1.0 * len(arms) + 1.0), 3.1)
     panel = figure.subplots()
     panel.set_ylabel(metric.title)
@@ -37,9 +36,7 @@ def draw(figure: Figure, study: Study, options: dict) -> None:
         if arm in printed:
             panel.scatter(place - 0.42, printed[arm], marker="D", s=26, facecolor="white", edgecolor="black", zorder=6)
     _legend(panel, study, printed)
-    short = [f"{study.arms[arm].label}: {counted(found[arm])}" for arm in arms if len(values[arm]) < len(found[arm])]
-    if short:
-        figure.supxlabel("\n".join(short), fontsize=7, color=FAINT, style="italic")
+    note_shortfall(figure, {study.arms[arm].label: found[arm] for arm in arms})
 
 
 def _bar(panel: Axes, place: int, values: list[float], floor: float, colour: str, metric: Metric) -> None:
@@ -77,15 +74,6 @@ def _limits(panel: Axes, values: list[float]) -> float:
             panel.plot((-0.012, 0.012), (height - 0.012, height + 0.012), **marks)
         panel.set_ylabel(f"{panel.get_ylabel()}, axis from {floor:g}")
     return floor
-
-
-def _published(study: Study, options: dict, arms: list[str], budget: int | str) -> dict[str, float]:
-    """Return arm -> published value, from the first published section of the table that has all arms of the figure."""
-    for section, table in study.document["tables"].items():
-        if "published" in table and set(arms) <= set(table["rows"]):
-            found = {arm: published_values(study, section, arm, budget).get(options["metric"]) for arm in arms}
-            return {arm: value for arm, (value, _) in ((arm, pair) for arm, pair in found.items() if pair)}
-    return {}
 
 
 def _legend(panel: Axes, study: Study, printed: dict) -> None:

@@ -1,7 +1,10 @@
-"""Predictions over images: a row per case, the ground truth and each arm's prediction as contours on one slice."""
+"""Predictions over images: a row per case, the ground truth and each arm's prediction as contours on one picture.
+
+With one foreground class ground truth and prediction have a colour each; with several every class has one, and the ground
+truth is a thin dashed line.
+"""
 
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,32 +17,10 @@ from ...metrics.segmentation import METRICS, Metric
 from ...store import Case, load_image, load_label, read_cases
 from ...study import Run, Study
 from ..outcomes import Outcome, find_outcomes, valid
-from .common import FAINT, counted, say, scaled
+from .common import CLASSES, FAINT, counted, say, scaled
+from .pictures import View, bare, show_contours, show_image, view_of
 
 TRUTH, PREDICTION = "#F0E442", "#56B4E9"  # yellow and sky blue: apart from each other and from grey for every reader
-MARGIN = 0.25  # of the region's size, on each side
-
-
-@dataclass(frozen=True)
-class View:
-    """A slice of a case: ``plane`` indexes the last axis (``None`` in 2-D), ``box`` the region shown, ``aspect`` of a pixel."""
-
-    plane: int | None
-    box: tuple[slice, slice]
-    aspect: float
-
-    @property
-    def height(self) -> float:
-        """The region's height for a width of one, as shown."""
-        sizes = [part.stop - part.start for part in self.box]
-        rows, columns = sizes if self.plane is None else sizes[::-1]
-        return self.aspect * rows / columns
-
-    def of(self, array: np.ndarray) -> np.ndarray:
-        """Return the region of (*S) or (*S, channels), rows downwards."""
-        if self.plane is None:
-            return array[self.box]
-        return array[..., self.plane][self.box].T
 
 
 def draw(figure: Figure, study: Study, options: dict) -> None:
@@ -59,7 +40,8 @@ def draw(figure: Figure, study: Study, options: dict) -> None:
     for _, name in cases:
         if name not in prepared:
             raise BadInput(f"case {name} of {shown[own].path} is not in {study.data}/cases.csv: evaluate the run again")
-    views = [view_of(load_label(prepared[name]), prepared[name].spacing) for _, name in cases]
+    kind, chosen = study.document["inference"]["kind"], [prepared[name] for _, name in cases]
+    views = [view_of(load_label(case), case.spacing, kind) for case in chosen]
     heights, columns = [view.height for view in views], len(arms) + 1
     figure.set_size_inches(1.5 * columns, 1.5 * sum(heights) + 0.2 * len(cases) + 0.7)
     panels = figure.subplots(len(cases), columns, squeeze=False, height_ratios=heights)
@@ -83,68 +65,40 @@ def chosen_cases(outcome: Outcome, metric: Metric, count: int) -> list[tuple[str
     return [(words.get(place, f"{place + 1} of {len(values)}"), values.index[place]) for place in places]
 
 
-def view_of(label: np.ndarray, spacing: tuple[float, ...]) -> View:
-    """Return the view of a label map (*S): in 3-D the slice of the last axis with the largest foreground area."""
-    plane = None
-    mask = label > 0
-    if label.ndim == 3:
-        plane = int(mask.sum(axis=(0, 1)).argmax())
-        mask = mask[..., plane]
-    box = []
-    # A square region (in millimetres) keeps the panels of all cases alike.
-    edges = [np.flatnonzero(mask.any(axis=1 - axis)) for axis in (0, 1)]
-    spans = [(e[0], e[-1] + 1) if e.size else (0, size) for e, size in zip(edges, mask.shape, strict=True)]
-    side = max((stop - start) * step for (start, stop), step in zip(spans, spacing, strict=False)) * (1 + 2 * MARGIN)
-    for (start, stop), step, size in zip(spans, spacing, mask.shape, strict=False):
-        half, middle = side / step / 2, (start + stop) / 2
-        box.append(slice(max(0, int(middle - half)), min(size, int(np.ceil(middle + half)))))
-    aspect = spacing[1] / spacing[0] if plane is not None else spacing[0] / spacing[1]
-    return View(plane, tuple(box), aspect)
-
-
 def _row(line: list[Axes], case: Case, view: View, arms: list[str], shown: dict[str, Outcome], metric: Metric) -> None:
     image, label = load_image(case), load_label(case)
-    _image(line[0], image, view)
-    _contours(line[0], view.of(label), TRUTH)
+    several, style = _several(shown), {"stroke": len(image) == 3}
+    _picture(line[0], image, view)
+    show_contours(line[0], view.of(label), CLASSES if several else [TRUTH], **style)
     for panel, arm in zip(line[1:], arms, strict=True):
         if arm not in shown:
-            _bare(panel)
+            bare(panel)
             panel.set_box_aspect(view.height)
             say(panel, "no valid run")
             continue
-        _image(panel, image, view)
-        prediction = _prediction(shown[arm].run, case)
-        _contours(panel, view.of(label), TRUTH)
-        _contours(panel, view.of(prediction), PREDICTION)
+        _picture(panel, image, view)
+        prediction = view.of(_prediction(shown[arm].run, case))
+        if several:
+            show_contours(panel, prediction, CLASSES, **style)
+            show_contours(panel, view.of(label), ["white"], width=0.7, dashed=True)
+        else:
+            show_contours(panel, view.of(label), [TRUTH], **style)
+            show_contours(panel, prediction, [PREDICTION], **style)
         value = scaled(metric, shown[arm].by_case(metric.name)[case.case])
         panel.set_title(f"{metric.title.split(' (')[0]} {value:.1f} {metric.unit}", fontsize=7.5, fontweight="normal")
 
 
-def _bare(panel: Axes) -> None:
-    panel.set_xticks([])
-    panel.set_yticks([])
-    panel.grid(False)
-    panel.spines[:].set_visible(False)
+def _picture(panel: Axes, image: np.ndarray, view: View) -> None:
+    if len(image) == 3 and view.plane is None:
+        show_image(panel, view.of(np.moveaxis(image, 0, -1)), view.aspect)
+    else:
+        show_image(panel, view.of(image[0]), view.aspect, tuple(np.percentile(image[0], (1, 99.5))))
 
 
-def _image(panel: Axes, image: np.ndarray, view: View) -> None:
-    _bare(panel)
-    if image.shape[0] == 3 and view.plane is None:
-        shown = view.of(np.moveaxis(image, 0, -1)).astype(float)
-        panel.imshow((shown - shown.min()) / (np.ptp(shown) or 1), aspect=view.aspect)
-        return
-    low, high = np.percentile(image[0], (1, 99.5))
-    panel.imshow(view.of(image[0]), cmap="gray", vmin=low, vmax=high, aspect=view.aspect, interpolation="bilinear")
-
-
-def _contours(panel: Axes, label: np.ndarray, colour: str) -> None:
-    for value in np.unique(label[label > 0]):
-        # A margin closes contours at the edge of the region.
-        mask = np.pad(label == value, 1).astype(float)
-        grid = np.arange(-1, label.shape[1] + 1), np.arange(-1, label.shape[0] + 1)
-        panel.contour(*grid, mask, levels=[0.5], colors=colour, linewidths=1.2)
-    panel.set_xlim(-0.5, label.shape[1] - 0.5)
-    panel.set_ylim(label.shape[0] - 0.5, -0.5)
+def _several(shown: dict[str, Outcome]) -> list[str]:
+    """Return the names of the foreground classes where there are several; one class has no colour of its own."""
+    names = list(next(iter(shown.values())).scores["class"].unique())
+    return names if len(names) > 1 else []
 
 
 def _predicted(outcome: Outcome) -> bool:
@@ -174,8 +128,14 @@ def _same_run(study: Study, outcomes: dict[str, list[Outcome]]) -> dict[str, Out
 
 
 def _legend(figure: Figure, study: Study, shown: dict[str, Outcome], own: str) -> None:
-    handles = [Line2D([], [], color=TRUTH, label="ground truth"), Line2D([], [], color=PREDICTION, label="prediction")]
-    figure.legend(handles=handles, loc="outside upper center", ncols=2, facecolor="#5A5A5A", labelcolor="white", frameon=True)
+    several = _several(shown)
+    handles = [Line2D([], [], color=CLASSES[number % len(CLASSES)], label=name) for number, name in enumerate(several)]
+    if several:
+        handles.append(Line2D([], [], color="white", linewidth=0.9, linestyle="--", label="ground truth"))
+    else:
+        handles = [Line2D([], [], color=TRUTH, label="ground truth"), Line2D([], [], color=PREDICTION, label="prediction")]
+    style = {"facecolor": "#5A5A5A", "labelcolor": "white", "frameon": True}
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), **style)
     run = shown[own].run
     others = [f"{study.arms[arm].label} seed {one.run.seed}" for arm, one in shown.items() if one.run.seed != run.seed]
     words = [f"fold {run.fold}, seed {run.seed}", *others, f"cases ranked by {study.arms[own].label}"]

@@ -11,7 +11,7 @@ from ...metrics.segmentation import METRICS, Metric
 from ...statistics import mean_std
 from ...study import Run, Study
 from ..outcomes import Outcome, find_outcomes, valid
-from .common import FAINT, OWN, counted, scaled
+from .common import FAINT, OWN, note_shortfall, scaled
 
 LINE = "#56606B"
 GREEK = {"lambda": "λ", "alpha": "α", "beta": "β", "gamma": "γ", "tau": "τ", "mu": "μ", "sigma": "σ", "eta": "η"}
@@ -34,9 +34,7 @@ def draw(figure: Figure, study: Study, options: dict) -> None:
     diamond = {"marker": "D", "color": "none", "markersize": 5.5, "markerfacecolor": OWN, "markeredgecolor": "white"}
     own = study.arms[study.document["own"]].label
     figure.legend(handles=[Line2D([], [], label=f"setting of {own}", **diamond)], loc="outside upper center")
-    short = [f"{study.arms[arm].label}: {counted(runs)}" for arm, runs in found.items() if len(valid(runs)) < len(runs)]
-    if short:
-        figure.supxlabel("\n".join(short), fontsize=7, color=FAINT, style="italic")
+    note_shortfall(figure, {study.arms[arm].label: runs for arm, runs in found.items()})
 
 
 def _points(panel: Axes, found: list[list[Outcome]], own: list[bool], metric: Metric) -> None:

@@ -1,0 +1,60 @@
+"""Tables and figures of a study that name what is not there, or lack what their kind needs."""
+
+from .errors import BadInput, nearest
+from .study import Arm, Study
+
+# What a figure must have, beside kind and caption. That of `budgets` has no budget of its own: it shows all of its arms.
+NEEDED = {
+    **dict.fromkeys(("curves", "agreement", "bars", "overlays", "illustrations", "tsne"), ("arms", "budget")),
+    "sensitivity": ("series", "budget"),
+    "heatmap": ("grid", "rows_title", "columns_title", "budget"),
+    "budgets": ("arms",),
+}
+KEPT = ("curves", "agreement", "tsne")  # drawn from checkpoints kept during training
+
+
+def check_tables(document: dict, arms: dict[str, Arm], where: str) -> None:
+    """Raise ``BadInput`` for a table of an arm that the study does not have."""
+    for name, table in document["tables"].items():
+        for arm in table["rows"]:
+            if arm not in arms:
+                raise BadInput(f"{where}: tables.{name}: no arm '{arm}'{nearest(arm, arms)}")
+
+
+def check_figures(document: dict, arms: dict[str, Arm], where: str) -> None:
+    """Raise ``BadInput`` for a figure that lacks a key, or whose arms, budget, metric or data do not go with its kind."""
+    for name, figure in document["figures"].items():
+        kind, at = figure["kind"], f"{where}: figures.{name}"
+        for key in NEEDED[kind]:
+            if not figure.get(key):
+                raise BadInput(f"{at}: no {key}; a figure of kind '{kind}' needs {', '.join(NEEDED[kind])}")
+        if "budget" in figure and "budget" not in NEEDED[kind]:
+            raise BadInput(f"{at}: budget: a figure of kind '{kind}' shows all budgets of its arms; remove the key")
+        if figure["metric"] not in document["metrics"]:
+            raise BadInput(
+                f"{at}: metric '{figure['metric']}' is not in metrics{nearest(figure['metric'], document['metrics'])}"
+            )
+        for arm in Study.figure_arms(figure):
+            if arm not in arms:
+                raise BadInput(f"{at}: no arm '{arm}'{nearest(arm, arms)}")
+            _check_arm(arms[arm], figure, at)
+        shares = {isinstance(budget, str) for arm in Study.figure_arms(figure) for budget in arms[arm].budgets}
+        if kind == "budgets" and len(shares) > 1:
+            raise BadInput(f"{at}: its arms have numbers and shares as budgets, which have no common axis; choose other arms")
+    sides = {figure["patch"] for figure in document["figures"].values() if figure["kind"] == "tsne"}
+    if len(sides) > 1:
+        raise BadInput(f"{where}: figures: patch {', '.join(map(str, sorted(sides)))}: all of kind 'tsne' must have the same")
+
+
+def _check_arm(arm: Arm, figure: dict, at: str) -> None:
+    recipe = arm.settings["recipe"]
+    if figure["kind"] in KEPT and not recipe["keep"]:
+        raise BadInput(f"{at}: arm '{arm.name}' keeps no checkpoints; set recipe.keep of that arm")
+    if "budget" in figure and figure["budget"] not in arm.budgets:
+        raise BadInput(f"{at}: arm '{arm.name}' has no budget {figure['budget']}")
+    if figure["kind"] == "tsne" and len(recipe["patch"]) != 2:
+        raise BadInput(
+            f"{at}: kind 'tsne' is for two-dimensional samples, recipe.patch is {recipe['patch']}; remove the figure"
+        )
+    if figure["kind"] == "tsne" and figure["patch"] > min(recipe["patch"]):
+        raise BadInput(f"{at}: patch {figure['patch']} is larger than recipe.patch {recipe['patch']}; make it smaller")

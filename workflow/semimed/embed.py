@@ -1,0 +1,92 @@
+"""Vectors of class-attended patches of test images at every kept checkpoint, for t-SNE over training (PLGCL Fig. 3)."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .build import choose_device, load_method
+from .errors import BadInput
+from .files import atomic
+from .illustrate import spread
+from .predict import Task, patch_of
+from .randomness import seeded
+from .resize import resize_image, resize_label, zoom_nearest
+from .samples import in_range
+from .store import Case, load_image, load_label
+
+LIMIT, BATCH = 400, 64
+COVER = 0.25  # least share of a patch: the myocardium of ACDC hardly ever covers half of 32 pixels squared
+
+
+@torch.no_grad()
+def embed(task: Task, checkpoints: list[Path], side: int, out: str | Path) -> None:
+    """Write the vectors of the same patches, ``side`` pixels wide, at each checkpoint to an ``.npz`` file.
+
+    ``vectors`` float16 (steps, patches, D), ``class`` (patches,) of ``classes``, ``case`` (patches,), ``steps``, ``made_by``
+    (the hash of the weights). Two-dimensional samples only.
+    """
+    torch.set_num_threads(task.threads)
+    vectors, steps, patches = [], [], None
+    for path in checkpoints:
+        method, content = load_method(path, choose_device(task.device))
+        if patches is None:
+            patches, classes, cases = collect(task, len(content["facts"]["classes"]), patch_of(content), side)
+        device = next(method.parameters()).device
+        with seeded("embed"):
+            found = [method.embed(part.to(device)).float().cpu() for part in patches.split(BATCH)]
+        vectors.append(torch.cat(found).numpy().astype(np.float16))
+        steps.append(content["step"])
+    arrays = {"vectors": np.stack(vectors), "class": classes, "case": cases, "steps": np.array(steps)}
+    arrays |= {"classes": np.array(content["facts"]["classes"]), "made_by": np.array(content["hash"])}
+    with atomic(out) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def collect(task: Task, count: int, shape, side: int) -> tuple[Tensor, np.ndarray, np.ndarray]:
+    """Return attended patches (P, C, side, side), their class (P,) and case (P,) from the test images at ``shape``.
+
+    A square of the grid belongs to the foreground class that covers most of it, a quarter at least, else to the background
+    where that covers half; what does not belong to its class is black. No more of the background than of any other class,
+    and ``LIMIT`` patches in all, evenly spaced in the order of cases, slices, rows and columns.
+    """
+    cases, nearest = task.cases(), task.inference["kind"] == "slices"
+    found = [(number, *square) for number, case in enumerate(cases) for square in _squares(case, nearest, shape, count, side)]
+    others = [sum(square[-1] == index for square in found) for index in range(1, count)]
+    if not any(others):
+        raise BadInput(f"no square of {side} pixels in the test images of {task.data} that shows a class: make `patch` smaller")
+    background = spread([square for square in found if square[-1] == 0], max(others))
+    kept = spread(sorted([*background, *(square for square in found if square[-1])]), LIMIT)
+    patches = []
+    for number, case in enumerate(cases):
+        chosen = [square for square in kept if square[0] == number]
+        if chosen:
+            images, labels = _image(case, nearest, shape), _label(case, nearest, shape)
+        for _, b, row, column, kind in chosen:
+            place = (slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side))
+            patches.append(images[(b, slice(None), *place)] * (labels[(b, *place)] == kind))
+    kinds = np.array([square[-1] for square in kept], np.uint8)
+    return torch.stack(patches), kinds, np.array([cases[square[0]].case for square in kept])
+
+
+def _squares(case: Case, nearest: bool, shape, count: int, side: int) -> list[list[int]]:
+    """Return [slice, row, column, class] of the squares of a case that show a class."""
+    masks = F.one_hot(_label(case, nearest, shape).long(), count).movedim(-1, 1).float()
+    cover = F.avg_pool2d(masks, side)
+    share, kind = cover[:, 1:].max(1)
+    shown = share >= COVER
+    places = (shown | (cover[:, 0] >= 0.5)).nonzero()
+    kind = torch.where(shown, kind + 1, 0)
+    return torch.cat([places, kind[tuple(places.T)][:, None]], 1).tolist()
+
+
+def _image(case: Case, nearest: bool, shape) -> Tensor:
+    image = in_range(torch.from_numpy(load_image(case)))
+    return zoom_nearest(image, shape).transpose(0, 1) if nearest else resize_image(image[None], shape)
+
+
+def _label(case: Case, nearest: bool, shape) -> Tensor:
+    label = torch.from_numpy(load_label(case))
+    return zoom_nearest(label, shape) if nearest else resize_label(label[None], shape)
