@@ -75,6 +75,8 @@ format: .venv/test.stamp
 bench: .venv/test.stamp
 	$(BIN)/python benchmarks/bench_metrics.py
 	$(BIN)/python benchmarks/bench_step.py
+	$(BIN)/python benchmarks/bench_step.py --backbone unet --repeats 3
+	$(BIN)/python benchmarks/bench_views.py
 
 clean:
 	rm -rf .venv .snakemake results/demo

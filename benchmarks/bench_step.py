@@ -1,9 +1,9 @@
-"""Training steps against the bare passes they need: python benchmarks/bench_step.py [--width 8] [--patch 48 48 32].
+"""Training steps against the bare passes they need: python benchmarks/bench_step.py [--backbone unet] [--width 8].
 
-For every method of the registry one whole iteration (losses, backward, optimiser, teacher; the batch already drawn) is
-timed against the same number of bare passes of its networks on the same shapes (loss = mean of the logits) plus the
-optimiser step. Both are interleaved in one process; the figure is the median of the repeats' ratios. Drawing a batch is
-listed beside it.
+For every method one whole iteration (losses, backward, optimiser, teacher; the batch and its views already made) is timed
+against the same passes of its networks, in the same mode, on the same shapes (loss = mean of the logits), plus the
+optimiser steps. Both are interleaved in one process; the figure is the median of the repeats' ratios. Drawing a batch,
+making its views and labelling components on the CPU are listed beside it; the latter two are not part of the ratio.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
-from semimed import registry
+from semimed import components, registry
 from semimed.build import build_method, choose_device
 from semimed.datasets import load as load_dataset
 from semimed.methods.base import Clock
@@ -27,112 +27,186 @@ from semimed.optimise import MAIN, build_optimisers, run_step
 from semimed.store import Case
 from semimed.training_set import TrainingSet
 
+SETTINGS = {
+    # data set, sample, patch, augment, labelled samples, width
+    "vnet": ("la", "patch", [48, 48, 32], "rotate-flip", 2, 8),
+    "unet": ("acdc", "slice", [256, 256], "turn-or-tilt", 12, 16),
+}
 
-def synthetic_cases(folder: Path, shape: tuple[int, ...], count: int = 8) -> list[Case]:
-    """Write ``count`` random volumes with a box for a label; return them as prepared cases."""
+
+def synthetic_cases(folder: Path, shape: tuple[int, ...], classes: int, count: int = 8) -> list[Case]:
+    """Write ``count`` random volumes in [0, 1] with boxes for labels; return them as prepared cases."""
     rng, cases = np.random.default_rng(0), []
     for index in range(count):
         label = np.zeros(shape, np.uint8)
-        label[tuple(slice(n // 4, n // 2) for n in shape)] = 1
+        for number in range(1, classes):
+            start = [int(rng.integers(0, n // 2)) for n in shape]
+            label[tuple(slice(s, s + n // 3 + 1) for s, n in zip(start, shape, strict=True))] = number
         paths = folder / f"{index}.image.npy", folder / f"{index}.label.npy"
-        np.save(paths[0], rng.normal(size=(1, *shape)).astype(np.float32) + label)
+        noise = 0.1 * rng.normal(size=(1, *shape))
+        np.save(paths[0], (0.3 + 0.4 * label / (classes - 1) + noise).clip(0, 1).astype(np.float32))
         np.save(paths[1], label)
-        counts = (int((label == 0).sum()), int(label.sum()))
-        cases.append(Case(str(index), str(index), shape, (1.0,) * len(shape), counts, *paths, ""))
+        counts = tuple(np.bincount(label.ravel(), minlength=classes).tolist())
+        cases.append(Case(str(index), str(index), shape, None, counts, *paths, ""))
     return cases
 
 
-def passes_of(method, step) -> list[tuple[Backbone, torch.Tensor, bool]]:
-    """Return (network, input, with gradient) of every network pass in one iteration."""
+def passes_of(method, step) -> list[tuple]:
+    """Return (network or its encoder alone, input, with gradient, in train mode) of every pass in one iteration."""
     found, handles = [], []
     for network in (m for m in method.modules() if isinstance(m, Backbone)):
-        take = lambda _, inputs, net=network: found.append((net, inputs[0].detach(), torch.is_grad_enabled()))  # noqa: E731
-        handles.append(network.encoder.register_forward_pre_hook(take))
+
+        def encoded(_, inputs, net=network):
+            found.append([net.encoder, inputs[0].detach(), torch.is_grad_enabled(), net.training])
+
+        def decoded(_, inputs, net=network):
+            found[-1][0] = net
+
+        handles += [network.encoder.register_forward_pre_hook(encoded), network.decoder.register_forward_pre_hook(decoded)]
     step()
     for handle in handles:
         handle.remove()
-    return found
+    return [tuple(entry) for entry in found]
 
 
-def bare(passes, optimiser) -> None:
-    """Do the passes one by one and one optimiser step."""
+def bare(passes, optimiser, steps: int) -> None:
+    """Do the passes one by one and the optimiser steps."""
     optimiser.zero_grad(set_to_none=True)
-    for network, image, with_gradient in passes:
+    for network, image, with_gradient, training in passes:
+        network.train(training)
         with torch.set_grad_enabled(with_gradient):
-            loss = network(image).mean()
+            output = network(image)
+            loss = (output[-1] if isinstance(output, tuple) else output).mean()
         if with_gradient:
             loss.backward()
-    optimiser.step()
+    for _ in range(steps):
+        optimiser.step()
 
 
 def timed(work, device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    """Return the seconds that ``work`` took; on the CPU its own, so that other programs on the machine count less."""
+    if device.type != "cuda":
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+    torch.cuda.synchronize(device)
     start = time.perf_counter()
     work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    torch.cuda.synchronize(device)
     return time.perf_counter() - start
 
 
-def measure(name: str, options: argparse.Namespace, folder: Path, device: torch.device) -> str:
-    """Return the printed row of one method."""
+class Stopwatch:
+    """Adds up the seconds that are spent inside a function of a module."""
+
+    def __init__(self, module, name: str):
+        self.seconds, original = 0.0, getattr(module, name)
+
+        def watched(*given):
+            start = time.process_time()
+            result = original(*given)
+            self.seconds += time.process_time() - start
+            return result
+
+        setattr(module, name, watched)
+
+    def reset(self) -> float:
+        seconds, self.seconds = self.seconds, 0.0
+        return seconds
+
+
+def prepare(name: str, options: argparse.Namespace, folder: Path, device: torch.device):
+    """Return the training set, the method and its optimisers on synthetic cases."""
     entry = registry.method(name)
-    unlabelled = 0 if name == "supervised" else options.batch
+    dataset, sample, _, augment, _, _ = SETTINGS[options.backbone]
     recipe = {
         "steps": 1000,
         "labelled": options.batch,
-        "unlabelled": unlabelled,
+        "unlabelled": 0 if name == "supervised" else options.batch,
         "pool": "rest",
         "epoch": "labelled",
+        "sample": sample,
         "patch": options.patch,
-        "augment": "rotate-flip",
+        "augment": augment,
         "optimiser": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4},
         "schedule": {"name": "constant"},
     }
-    backbone = {"name": "vnet", "width": options.width}
+    backbone = {"name": options.backbone, "width": options.width}
     spec = {"method": name, "backbone": backbone, "recipe": recipe, "hyperparameters": entry.hyperparameters}
-    cases = synthetic_cases(folder, tuple(side + 16 for side in options.patch))
-    data = TrainingSet(cases[:4], cases[4:], load_dataset("la"), recipe, (0, "bench"), device)
+    data_set = load_dataset(dataset)
+    shape = [side + 16 for side in options.patch] if sample == "patch" else [4, *options.patch]
+    cases = synthetic_cases(folder, tuple(shape), len(data_set.classes))
+    data = TrainingSet(cases[:4], cases[4:], data_set, recipe, (0, "bench"), device)
     method = build_method(spec, data, (0,)).to(device).train()
-    optimisers = build_optimisers(method, recipe)
+    return data, method, build_optimisers(method, recipe)
+
+
+def measure(name: str, options: argparse.Namespace, folder: Path, device: torch.device, watch: Stopwatch) -> str:
+    """Return the printed row of one method."""
+    data, method, optimisers = prepare(name, options, folder, device)
     batch = data.batch(0, method.views)
+    yields = []
+
+    def counted(losses):
+        for terms in losses:
+            yields.append(None)
+            yield terms
 
     def step(index: int = 500) -> None:
-        clock = Clock(index, 1000, index, 0, False, False)
-        run_step(method.step(batch, clock), optimisers)
+        yields.clear()
+        method.train()
+        run_step(counted(method.step(batch, Clock(index, 1000, index, index, False, False))), optimisers)
 
     passes = passes_of(method, step)
-    pairs = []
+    watch.reset()
+    pairs, labelling = [], []
     for _ in range(options.repeats + 1):
-        pairs.append((timed(step, device), timed(lambda: bare(passes, optimisers[MAIN].optimiser), device)))
+        ours = timed(step, device)
+        labelling.append(watch.reset())
+        pairs.append((ours - labelling[-1], timed(lambda: bare(passes, optimisers[MAIN].optimiser, len(yields)), device)))
     pairs = pairs[1:]  # the first pair warms up
-    draw = statistics.median(timed(lambda i=i: data.batch(i, method.views), device) for i in range(5))
+    draws = [timed(lambda i=i: data.batch(i, method.views), device) for i in range(5)]
+    views = [timed(lambda i=i: look(data.batch(i, method.views), method.views), device) - draws[i] for i in range(5)]
     ratio = statistics.median(ours / theirs for ours, theirs in pairs)
     ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
-    grads = sum(with_gradient for *_, with_gradient in passes)
+    grads = sum(with_gradient for _, _, with_gradient, _ in passes)
+    beside = [1e3 * statistics.median(values) for values in (draws, views, labelling)]
     count = f"{grads} + {len(passes) - grads}"
-    return f"{name:12} {1e3 * ours:10.0f} {1e3 * theirs:10.0f} {ratio:8.2f} {count:>10} {1e3 * draw:10.1f}"
+    return f"{name:12} {1e3 * ours:9.0f} {1e3 * theirs:9.0f} {ratio:7.2f} {count:>8}" + "".join(f" {ms:9.1f}" for ms in beside)
+
+
+def look(batch, views) -> None:
+    """Make every view of a batch."""
+    for name in views:
+        batch.view(name)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--width", type=int, default=8)
-    parser.add_argument("--patch", type=int, nargs=3, default=[48, 48, 32])
-    parser.add_argument("--batch", type=int, default=2, help="labelled, and as many unlabelled")
+    parser.add_argument("--backbone", choices=SETTINGS, default="vnet")
+    parser.add_argument("--width", type=int)
+    parser.add_argument("--patch", type=int, nargs="+")
+    parser.add_argument("--batch", type=int, help="labelled samples, and as many unlabelled")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--methods", nargs="*", default=sorted(registry.methods()))
+    parser.add_argument("--methods", nargs="*")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
+    _, _, patch, _, batch, width = SETTINGS[options.backbone]
+    options.patch, options.batch, options.width = options.patch or patch, options.batch or batch, options.width or width
+    known = [name for name, entry in registry.methods().items() if len(options.patch) in entry.dimensions]
     torch.set_num_threads(options.threads)
     device = choose_device(options.device)
-    print(f"V-Net width {options.width}, patch {options.patch}, batch {options.batch} + {options.batch}, {device}")
-    print(f"{'method':12} {'step ms':>10} {'bare ms':>10} {'ratio':>8} {'passes':>10} {'draw ms':>10}")
-    for name in options.methods:
+    sides = "x".join(map(str, options.patch))
+    print(f"{options.backbone} width {options.width}, {sides}, batch {options.batch} + {options.batch}, {device}")
+    heads = ("step ms", "bare ms", "ratio", "passes", "draw ms", "views ms", "label ms")
+    print(f"{'method':12} {heads[0]:>9} {heads[1]:>9} {heads[2]:>7} {heads[3]:>8}" + "".join(f" {h:>9}" for h in heads[4:]))
+    # Methods took the function by name when they were imported, so the module is patched before any of them is.
+    watch = Stopwatch(components, "largest_component")
+    for name in options.methods or sorted(known):
         with tempfile.TemporaryDirectory() as folder:
-            print(measure(name, options, Path(folder), device), flush=True)
-    print("passes: with gradient + without; draw: one batch, not part of the step")
+            print(measure(name, options, Path(folder), device, watch), flush=True)
+    print("passes: with gradient + without. Beside the step: draw a batch, make its views, label components on the CPU.")
 
 
 if __name__ == "__main__":

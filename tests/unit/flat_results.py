@@ -81,7 +81,7 @@ def write_illustrations(study, run, shape=(64, 64)) -> None:
     image = rng.random((3, 3, *shape), np.float32)
     label = np.zeros((3, *shape), np.uint8)
     label[:, 20:40, 20:40] = 1
-    pictures = {"map:uncertainty": maps, "map:mixed_image": np.stack([image, image])}
+    pictures = {"map:uncertainty": maps, "map:mixed image": np.stack([image, image])}
     arrays = {"image": image, "label": label, "cases": np.array([CASES[0], CASES[3], CASES[7]]), "steps": np.array([15, 60])}
     np.savez_compressed(run.illustrations, made_by=np.array(hash_of(run)), **arrays, **pictures)
 

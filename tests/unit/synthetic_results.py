@@ -65,7 +65,7 @@ def write_split(path, cases) -> Path:
     """Write a split whose test cases are ``cases``."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("case,group,subset,rank\n" + "".join(f"{case},{case},test,\n" for case in cases))
+    path.write_text("case,group,subset,rank\n" + "".join(f"{case},{case},test,{n}\n" for n, case in enumerate(cases)))
     return path
 
 

@@ -16,6 +16,7 @@ from semimed.reporting.figure_kinds.pictures import view_of
 from semimed.reporting.figures import KINDS, draw_figure
 from semimed.reporting.outcomes import find_outcomes
 from semimed.store import load_label, read_cases
+from semimed.study import Run
 from synthetic_results import CASES, blob, make_plan, write_curve, write_predictions, write_run
 
 
@@ -114,7 +115,7 @@ def test_without_any_run_a_figure_says_so(kind, tmp_path):
 def test_a_stale_run_is_left_out_and_said(cml, kind):
     fill(cml, cml.select(["cml"], 8)[2], hash="0" * 64)
     _, text = drawn(kind, cml, options_of(cml, kind.__name__.rsplit(".", 1)[1]))
-    assert ("2 of 12 runs (1 stale" if kind is budgets else "2 of 3 runs (1 stale)") in text or "1 stale" in text
+    assert "1 stale" in text
 
 
 def test_bars_show_the_mean_and_the_published_value(cml):
@@ -166,11 +167,11 @@ def test_curves_together_count_the_warm_up(cml):
     assert lines["CML"].get_xdata()[-1] == 15000 + 2000
 
 
-def test_agreement_shows_disagreement_and_uncertainty_over_training(cml):
-    runs = cml.select(["supervised"], 8)
-    for run in runs:
-        object.__setattr__(run.arm, "settings", {**run.arm.settings, "recipe": {**run.arm.settings["recipe"], "keep": 2}})
-        write_curve(cml, run, lambda step, output: 0.6)
+def test_agreement_shows_disagreement_and_uncertainty_over_training(cml, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "kept", [3000, 6000])  # the arm keeps none, and a figure of it would not be planned
+        for run in cml.select(["supervised"], 8):
+            write_curve(cml, run, lambda step, output: 0.6)
     figure, _ = drawn(agreement, cml, options_of(cml, "agreement"))
     apart, unsure = ({line.get_label(): line for line in panel.lines} for panel in figure.axes)
     assert list(apart) == ["MT", "CML"] and list(unsure) == ["V-Net (supervised)", "MT", "CML"]
@@ -209,7 +210,7 @@ def test_heat_maps_write_values_mark_the_best_and_show_the_published(cml):
     assert (box.get_x(), box.get_y()) == pytest.approx((-0.46, 0.54))
     assert [tick.get_text() for tick in panel.get_xticklabels()] == ["a", "b"]
     # The published ablation has all arms only without `cml-sup`, which it does not name.
-    assert "in brackets: published (CML)" in text and words[(1, 1.22)] == "(90.36)" and (0, 0.22) not in words
+    assert "in brackets: published (CML)" in text and words[(1, 1.22)] == "(90.36)" and words[(0, 0)].startswith("84.50")
 
 
 def test_sensitivity_has_a_panel_per_series_with_its_values(cml):

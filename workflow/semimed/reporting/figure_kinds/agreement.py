@@ -15,15 +15,16 @@ def draw(figure: Figure, study: Study, options: dict) -> None:
     unsure = {arm: find_outcomes(study, arm, budget, lambda run: run.curve) for arm in arms}
     figure.set_size_inches(6.4, 3.0)
     left, right = figure.subplots(1, 2)
-    left.set_ylabel("Disagreement of branches (1 − Dice)")
-    right.set_ylabel("Uncertainty of the headline (nats)")
-    for panel, title, found in ((left, "Disagreement", apart), (right, "Uncertainty", unsure)):
-        panel.set_title(title, loc="left")
+    left.set_title("Disagreement of the branches", loc="left")
+    left.set_ylabel("1 − Dice")
+    right.set_title("Uncertainty of the headline", loc="left")
+    right.set_ylabel("Entropy (nats)")
+    for panel, name, found in ((left, "disagreement", apart), (right, "uncertainty", unsure)):
         label_steps(panel)
         for arm, outcomes in found.items():
             if valid(outcomes):
                 output = study.arms[arm].headline if found is unsure else None
-                values = per_step(valid(outcomes), title.lower(), output)
+                values = per_step(valid(outcomes), name, output)
                 draw_line(panel, values, arm_colour(study, arm), study.arms[arm].label, linewidth=1.6, markersize=3)
         if panel.lines:
             panel.set_xlim(left=0)

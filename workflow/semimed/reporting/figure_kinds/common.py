@@ -44,9 +44,10 @@ def say(panel: Axes, words: str) -> None:
     panel.text(0.5, 0.5, words, color=FAINT, fontsize=8, style="italic", **place)
 
 
-def note_shortfall(figure: Figure, found: dict[str, list[Outcome]]) -> None:
-    """Print below a figure which of its parts (by their names) lack runs."""
-    short = [f"{name}: {counted(outcomes)}" for name, outcomes in found.items() if len(valid(outcomes)) < len(outcomes)]
+def note_shortfall(figure: Figure, found: dict[str, list[Outcome]], before: str = "") -> None:
+    """Print below a figure, after words of its own, which of its parts (by their names) lack runs."""
+    short = [before] if before else []
+    short += [f"{name}: {counted(outcomes)}" for name, outcomes in found.items() if len(valid(outcomes)) < len(outcomes)]
     if short:
         figure.supxlabel("\n".join(short), fontsize=7, color=FAINT, style="italic")
 

@@ -70,14 +70,14 @@ def _colour(figure: Figure, panel: Axes, metric: Metric, shape: tuple, values: d
 def _write(panel: Axes, place: tuple, value: tuple, printed: float | None, metric: Metric, colours: ScalarMappable) -> None:
     row, column = place
     mean, std = value
-    style = {"ha": "center", "va": "center"}
+    style, up = {"ha": "center", "va": "center"}, 0.12 if printed is not None else 0
     if math.isnan(mean):
-        panel.text(column, row - 0.12, "no valid\nrun", color=FAINT, fontsize=7, fontstyle="italic", **style)
+        panel.text(column, row - up, "no valid\nrun", color=FAINT, fontsize=7, fontstyle="italic", **style)
         ink = FAINT
     else:
         red, green, blue, _ = colours.to_rgba(mean)
         ink = DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else LIGHT
         words = f"{mean:.{metric.decimals}f}" + ("" if math.isnan(std) else f" ± {std:.{metric.decimals}f}")
-        panel.text(column, row - 0.12, words, color=ink, fontsize=8, **style)
+        panel.text(column, row - up, words, color=ink, fontsize=8, **style)
     if printed is not None:
         panel.text(column, row + 0.22, f"({printed:.{metric.decimals}f})", color=ink, fontsize=6.5, **style)

@@ -6,13 +6,12 @@ Rows are cases, each early and late in training where an arm keeps checkpoints. 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ...study import Study
 from .arrays import find_arrays
-from .common import CLASSES, FAINT, counted, note_shortfall, say
+from .common import CLASSES, counted, note_shortfall, say
 from .overlays import TRUTH
-from .pictures import bare, show_contours, show_image
+from .pictures import bare, short_name, show_contours, show_image
 
 PREFIX = "map:"
 
@@ -42,11 +41,10 @@ def draw(figure: Figure, study: Study, options: dict) -> None:
             _picture(panel, shown.get(arm), name, case, late, top)
     _titles(panels[0], study, columns)
     maps = [image for line in panels for panel in line[1:] for image in panel.get_images() if image.get_cmap().name == "magma"]
-    figure.colorbar(maps[0], ax=panels, label="Uncertainty (nats)", pad=0.01, aspect=30).outline.set_visible(False)
-    figure.legend(handles=_outlines(first), loc="outside upper left", facecolor="#5A5A5A", labelcolor="white", frameon=True)
+    figure.colorbar(maps[0], ax=panels, label="Uncertainty (nats)", pad=0.01, aspect=45).outline.set_visible(False)
     run = next(outcome.run for outcome, arrays in found.values() if arrays)
-    note_shortfall(figure, {study.arms[arm].label: [outcome] for arm, (outcome, _) in found.items()})
-    figure.text(0.0, 0.0, f"fold {run.fold}, seed {run.seed}", fontsize=7, color=FAINT, va="bottom")
+    lacking = {study.arms[arm].label: [outcome] for arm, (outcome, _) in found.items()}
+    note_shortfall(figure, lacking, f"fold {run.fold}, seed {run.seed}")
 
 
 def _rows(arrays: dict, count: int) -> list[tuple[int, int]]:
@@ -68,9 +66,9 @@ def _is_map(name: str, array: np.ndarray) -> bool:
 def _truth(panel: Axes, arrays: dict, case: int) -> None:
     show_image(panel, _colours(arrays["image"][case]))
     classes = arrays["label"].max()
-    style = {"stroke": len(arrays["image"][case]) == 3}
+    style = {"width": 1.0, "edge": True} if len(arrays["image"][case]) == 3 else {}
     show_contours(panel, arrays["label"][case], CLASSES if classes > 1 else [TRUTH], **style)
-    panel.set_ylabel(str(arrays["cases"][case])[:14], fontsize=7.5)
+    panel.set_ylabel(short_name(str(arrays["cases"][case])), fontsize=7.5)
 
 
 def _picture(panel: Axes, arrays: dict | None, name: str, case: int, late: int, top: float) -> None:
@@ -81,10 +79,10 @@ def _picture(panel: Axes, arrays: dict | None, name: str, case: int, late: int, 
     picture = arrays[name][late, case]
     if _is_map(name, arrays[name]):
         panel.imshow(picture, cmap="magma", vmin=0, vmax=top)
+        corner = {"transform": panel.transAxes, "ha": "right", "va": "bottom", "fontsize": 6.5}
+        panel.text(0.97, 0.03, f"step {arrays['steps'][late]:,}", color="white", **corner)
     else:
         show_image(panel, _colours(picture))
-    corner = {"transform": panel.transAxes, "ha": "right", "va": "bottom", "fontsize": 6}
-    panel.text(0.97, 0.03, f"step {arrays['steps'][late]:,}", color="white", **corner)
 
 
 def _colours(picture: np.ndarray) -> np.ndarray:
@@ -93,16 +91,11 @@ def _colours(picture: np.ndarray) -> np.ndarray:
 
 
 def _titles(line: list[Axes], study: Study, columns: list[tuple[str, str]]) -> None:
-    line[0].set_title("Image", fontsize=8)
+    line[0].set_title("image and ground truth", fontsize=7.5, fontweight="normal")
     seen = set()
     for panel, (arm, name) in zip(line[1:], columns, strict=True):
-        words = name.removeprefix(PREFIX).replace("_", " ")
-        panel.set_title(words, fontsize=7.5, fontweight="normal")
+        panel.set_title(name.removeprefix(PREFIX), fontsize=7.5, fontweight="normal")
         if arm not in seen:
             above = {"xycoords": "axes fraction", "xytext": (0, 16), "textcoords": "offset points", "fontsize": 8.5}
             panel.annotate(study.arms[arm].label, (0, 1), fontweight="bold", **above)
         seen.add(arm)
-
-
-def _outlines(arrays: dict) -> list[Line2D]:
-    return [Line2D([], [], color=TRUTH if arrays["label"].max() < 2 else CLASSES[0], label="ground truth")]

@@ -1,7 +1,7 @@
 """Predictions over images: a row per case, the ground truth and each arm's prediction as contours on one picture.
 
 With one foreground class ground truth and prediction have a colour each; with several every class has one, and the ground
-truth is a thin dashed line.
+truth is a thin white line.
 """
 
 import zipfile
@@ -18,7 +18,7 @@ from ...store import Case, load_image, load_label, read_cases
 from ...study import Run, Study
 from ..outcomes import Outcome, find_outcomes, valid
 from .common import CLASSES, FAINT, counted, say, scaled
-from .pictures import View, bare, show_contours, show_image, view_of
+from .pictures import View, bare, short_name, show_contours, show_image, view_of
 
 TRUTH, PREDICTION = "#F0E442", "#56B4E9"  # yellow and sky blue: apart from each other and from grey for every reader
 
@@ -47,7 +47,7 @@ def draw(figure: Figure, study: Study, options: dict) -> None:
     panels = figure.subplots(len(cases), columns, squeeze=False, height_ratios=heights)
     for line, view, (rank, name) in zip(panels, views, cases, strict=True):
         _row(line, prepared[name], view, arms, shown, metric)
-        line[0].set_ylabel(f"{rank}\n{name[:12]}", fontsize=7.5)
+        line[0].set_ylabel(f"{rank}\n{short_name(name)}", fontsize=7.5)
     above = {"xycoords": "axes fraction", "xytext": (0, 16), "textcoords": "offset points", "ha": "center", "fontsize": 8.5}
     for panel, title in zip(panels[0], ["Image", *(study.arms[arm].label for arm in arms)], strict=True):
         panel.annotate(title, (0.5, 1), fontweight="bold", **above)
@@ -67,7 +67,7 @@ def chosen_cases(outcome: Outcome, metric: Metric, count: int) -> list[tuple[str
 
 def _row(line: list[Axes], case: Case, view: View, arms: list[str], shown: dict[str, Outcome], metric: Metric) -> None:
     image, label = load_image(case), load_label(case)
-    several, style = _several(shown), {"stroke": len(image) == 3}
+    several, style = _several(shown), {"width": 1.0, "edge": True} if len(image) == 3 else {}
     _picture(line[0], image, view)
     show_contours(line[0], view.of(label), CLASSES if several else [TRUTH], **style)
     for panel, arm in zip(line[1:], arms, strict=True):
@@ -80,7 +80,7 @@ def _row(line: list[Axes], case: Case, view: View, arms: list[str], shown: dict[
         prediction = view.of(_prediction(shown[arm].run, case))
         if several:
             show_contours(panel, prediction, CLASSES, **style)
-            show_contours(panel, view.of(label), ["white"], width=0.7, dashed=True)
+            show_contours(panel, view.of(label), ["white"], width=0.6, edge=True)
         else:
             show_contours(panel, view.of(label), [TRUTH], **style)
             show_contours(panel, prediction, [PREDICTION], **style)
@@ -131,7 +131,7 @@ def _legend(figure: Figure, study: Study, shown: dict[str, Outcome], own: str) -
     several = _several(shown)
     handles = [Line2D([], [], color=CLASSES[number % len(CLASSES)], label=name) for number, name in enumerate(several)]
     if several:
-        handles.append(Line2D([], [], color="white", linewidth=0.9, linestyle="--", label="ground truth"))
+        handles.append(Line2D([], [], color="white", linewidth=0.8, label="ground truth"))
     else:
         handles = [Line2D([], [], color=TRUTH, label="ground truth"), Line2D([], [], color=PREDICTION, label="prediction")]
     style = {"facecolor": "#5A5A5A", "labelcolor": "white", "frameon": True}

@@ -82,17 +82,22 @@ def show_image(panel: Axes, image: np.ndarray, aspect: float = 1.0, limits: tupl
     panel.imshow(image, cmap="gray", vmin=low, vmax=high, aspect=aspect, interpolation="bilinear")
 
 
-def show_contours(
-    panel: Axes, label: np.ndarray, colours, width: float = 1.2, dashed: bool = False, stroke: bool = False
-) -> None:
-    """Draw the outline of every class of a label map (H, W), class k in ``colours[k - 1]``; ``stroke`` darkens its edges."""
+def short_name(case: str) -> str:
+    """Return a case's name as it fits beside a picture."""
+    return case if len(case) <= 18 else case[:12]
+
+
+def show_contours(panel: Axes, label: np.ndarray, colours, width: float = 1.2, edge: bool = False) -> None:
+    """Draw the outline of every class of a label map (H, W), class k in ``colours[k - 1]``.
+
+    A dark ``edge`` sets lines off from light and coloured ground.
+    """
     for value in np.unique(label[label > 0]):
         # A margin closes contours at the edge of the region.
         mask = np.pad(label == value, 1).astype(float)
         grid = np.arange(-1, label.shape[1] + 1), np.arange(-1, label.shape[0] + 1)
-        style = {"colors": colours[(value - 1) % len(colours)], "linewidths": width, "linestyles": "--" if dashed else "-"}
-        lines = panel.contour(*grid, mask, levels=[0.5], **style)
-        if stroke:
-            lines.set_path_effects([withStroke(linewidth=width + 1.1, foreground="#00000090")])
+        lines = panel.contour(*grid, mask, levels=[0.5], colors=colours[(value - 1) % len(colours)], linewidths=width)
+        if edge:
+            lines.set_path_effects([withStroke(linewidth=width + 0.6, foreground="#000000A0")])
     panel.set_xlim(-0.5, label.shape[1] - 0.5)
     panel.set_ylim(label.shape[0] - 0.5, -0.5)
