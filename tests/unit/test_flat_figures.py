@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
+from cml_figures import drawn
 from flat_results import CLASSES, make_flat_study, write_embeddings, write_illustrations
-from matplotlib.figure import Figure
 from matplotlib.image import imread
-from matplotlib.text import Text
 from semimed.errors import BadInput
 from semimed.reporting.figure_kinds import illustrations, overlays, tsne
 from semimed.reporting.figure_kinds.pictures import PIXELS, view_of
@@ -32,12 +31,6 @@ def fill(study):
     return study
 
 
-def drawn(kind, study, name) -> tuple[Figure, str]:
-    figure = Figure(layout="constrained")
-    kind.draw(figure, study, study.document["figures"][name])
-    return figure, "\n".join(text.get_text() for text in figure.findobj(Text) if text.get_text())
-
-
 @pytest.mark.parametrize("name", ["overlays", "illustrations", "tsne"])
 def test_every_figure_is_drawn_and_not_empty(flat, name, tmp_path):
     draw_figure(flat, name, tmp_path / "a.png", tmp_path / "a.pdf")
@@ -47,7 +40,7 @@ def test_every_figure_is_drawn_and_not_empty(flat, name, tmp_path):
 
 
 def test_overlays_name_every_class_and_tell_truth_from_prediction(flat):
-    figure, text = drawn(overlays, flat, "overlays")
+    figure, text = drawn(overlays, flat, flat.document["figures"]["overlays"])
     several = flat.document["inference"]["kind"] == "slices"
     assert all(name in text for name in CLASSES["slices"]) is several
     assert "ground truth" in text and ("prediction" in text) is not several
@@ -77,7 +70,7 @@ def test_photographs_are_shown_whole_and_no_finer_than_is_seen():
 
 
 def test_illustrations_have_a_row_per_case_and_checkpoint(slices):
-    figure, text = drawn(illustrations, slices, "illustrations")
+    figure, text = drawn(illustrations, slices, slices.document["figures"]["illustrations"])
     # Two of the three cases, each early and late; the image and two pictures of each of two arms; the colour bar.
     assert len(figure.axes) == 4 * 5 + 1
     assert text.count("CASE00") == text.count("CASE07") == 2 and "CASE03" not in text
@@ -91,15 +84,15 @@ def test_illustrations_have_a_row_per_case_and_checkpoint(slices):
 def test_illustrations_of_a_stale_and_a_missing_run_are_not_shown(slices):
     first, own = slices.select(["mt"])[0], slices.select(["ucmt"])[0]
     write_run(slices, first, 0.8, hash="0" * 64)
-    _, text = drawn(illustrations, slices, "illustrations")
+    _, text = drawn(illustrations, slices, slices.document["figures"]["illustrations"])
     assert text.count("no valid run") == 4 and "MT: 0 of 1 runs (1 stale)" in text
     np.savez_compressed(own.illustrations, cases=np.array([]))
     with pytest.raises(BadInput, match=r"damaged arrays .*illustrations\.npz"):
-        drawn(illustrations, slices, "illustrations")
+        drawn(illustrations, slices, slices.document["figures"]["illustrations"])
 
 
 def test_tsne_shows_first_middle_and_last_checkpoint_by_class(slices):
-    figure, text = drawn(tsne, slices, "tsne")
+    figure, text = drawn(tsne, slices, slices.document["figures"]["tsne"])
     assert [panel.get_title() for panel in figure.axes] == ["step 15", "step 45", "step 60"] * 2
     assert [panel.get_ylabel() for panel in figure.axes[::3]] == ["MT", "UCMT"]
     last = figure.axes[-1].collections

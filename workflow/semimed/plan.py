@@ -118,7 +118,8 @@ class Plan:
         at = f"{where}: arms.{name}"
         try:
             entry = registry.method(arm["method"])
-            given = configuration.merge(document["backbone"], arm.get("backbone", {}))
+            # Merged as an entry, not as the whole, so that the options of another backbone are replaced.
+            given = configuration.merge({"it": document["backbone"]}, {"it": arm.get("backbone", {})})["it"]
             options, dimensions = registry.backbone(given["name"])
         except BadInput as error:
             raise BadInput(f"{at}: {error}") from error

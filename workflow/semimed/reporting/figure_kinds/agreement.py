@@ -1,6 +1,7 @@
 """How much a method's two branches disagree over training, and how uncertain its headline is (UCMT Fig. 1 d, e)."""
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ...study import Study
 from ..outcomes import find_outcomes, valid
@@ -29,6 +30,7 @@ def draw(figure: Figure, study: Study, options: dict) -> None:
         if panel.lines:
             panel.set_xlim(left=0)
             panel.set_ylim(bottom=0)
+            panel.yaxis.set_major_locator(MaxNLocator(5))
         else:
             say(panel, "no valid run")
     handles, labels = right.get_legend_handles_labels()
