@@ -168,12 +168,12 @@ def test_published_values_stand_beside_the_headline_only(cml):
 
 
 def test_validation_selected_checkpoint_is_a_table_of_its_own(tmp_path):
-    study = make_plan(tmp_path, "demo-la").study("demo-la")
+    study = make_plan(tmp_path, "mini-acdc").study("mini-acdc")
     for run in study.runs:
         write_run(study, run, 0.7, checkpoints=["last"])
         write_run(study, run, 0.8, checkpoints=["best"])
-    assert row_of(study, "cml", 2).values["dice"].mean == pytest.approx(70)
-    assert row_of(study, "cml", 2, checkpoint="best").values["dice"].mean == pytest.approx(80)
+    assert row_of(study, "cml", 3).values["dice"].mean == pytest.approx(70)
+    assert row_of(study, "cml", 3, checkpoint="best").values["dice"].mean == pytest.approx(80)
     titles = [table.title for table in lay_out(study, tables.collect(study))]
     assert titles[:2] == ["Comparison: last checkpoint", "Comparison: checkpoint selected on the validation cases"]
 
