@@ -1,6 +1,7 @@
 """CML, spec section 8: E13 and E14, and where gradients and pseudo-labels come from."""
 
 import random
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from semimed.methods import method_class
 from semimed.methods.base import settings
 from semimed.methods.cfl import discrepancy
 from semimed.methods.cml import box_mask, cutmix, splice
+from semimed.nets.base import build_backbone
 from torch import nn
 
 OUTSIDE = torch.tensor([True, True, False, False])
@@ -119,3 +121,24 @@ def test_an_ablation_does_without_what_its_losses_need(unsupervised, conflict, p
     terms = next(method.step(batch, None))
     assert [len(net.modes) for net in method.networks] == [passes] * 2
     assert ("unsupervised" in terms) == bool(unsupervised or conflict)
+
+
+def build_flat(**warmup):
+    kind = method_class("cml")
+    data = SimpleNamespace(facts=SimpleNamespace(classes=("background", "cavity", "wall", "blood")))
+    build = partial(build_backbone, "unet", 1, 4, width=2)
+    return kind(data, build, settings(kind, "Hyperparameters", {}), settings(kind, "Warmup", warmup)).eval()
+
+
+def test_two_sub_networks_in_two_dimensions():
+    """Bilinear and transposed decoder, nothing shared; the public code's oversight is a switch (spec section 11, test 8)."""
+    image = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    method, released = build_flat(), build_flat(released_2d=True)
+    kinds = [sum(isinstance(part, nn.ConvTranspose2d) for part in network.modules()) for network in method.networks]
+    assert kinds == [0, 4] and not {id(p) for p in method.networks[0].parameters()} & {
+        id(p) for p in method.networks[1].parameters()
+    }
+    with torch.no_grad():
+        assert not torch.equal(method.predict(image, "first"), method.predict(image, "second"))
+        assert torch.equal(released.predict(image, "first"), released.predict(image, "second"))
+    assert len(list(released.parameters())) == len(list(released.networks[0].parameters()))

@@ -68,10 +68,14 @@ def test_published_values_stand_beside_ours(name, section, arm, budget, values):
 
 def test_the_headline_of_an_arm_is_the_studys_choice(edited):
     study = planned("ucmt-isic").studies["ucmt-isic"]
-    assert (study.arms["mt"].headline, study.arms["cps"].headline, study.arms["ucmt"].headline) == ("teacher", "first", "teacher")
+    assert (study.arms["mt"].headline, study.arms["cps"].headline, study.arms["ucmt"].headline) == (
+        "teacher",
+        "first",
+        "teacher",
+    )
     run = next(run for run in study.runs if run.arm.name == "mt")
     assert run.metrics("last").endswith("metrics/last-teacher-test.csv")
-    with pytest.raises(BadInput, match="arms.mt: output: method mt has no 'teachr'; did you mean 'teacher'"):
+    with pytest.raises(BadInput, match=r"arms\.mt: output: method mt has no 'teachr'; did you mean 'teacher'"):
         edited("ucmt-isic", lambda s: s["arms"]["mt"].update(output="teachr"))
 
 
@@ -110,7 +114,11 @@ def test_a_study_may_have_its_own_seeds(edited):
     ("name", "change", "message"),
     [
         ("cml-acdc", lambda s: s["recipe"].update(sample="image"), "kind 'slices' does not go with recipe.sample 'image': set"),
-        ("cml-acdc", lambda s: s["recipe"].update(augment="rotate-flip"), "augment 'rotate-flip' is not for samples of kind 's"),
+        (
+            "cml-acdc",
+            lambda s: s["recipe"].update(augment="rotate-flip"),
+            "augment 'rotate-flip' is not for samples of kind",
+        ),
         ("cml-acdc", lambda s: s["recipe"].update(patch=[256, 256, 8]), "recipe.patch .* has two sides, rows and columns"),
         ("cml-acdc", lambda s: s.update(backbone={"name": "vnet"}), "vnet is for 3 dimensions, recipe.patch has 2"),
         ("cml-acdc", lambda s: s.update(backbone={"name": "unett"}), "unknown backbone 'unett'; did you mean 'unet'"),

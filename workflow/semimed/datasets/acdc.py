@@ -17,13 +17,12 @@ import gzip
 import re
 from pathlib import Path
 
-import h5py
 import nibabel
 import numpy as np
 from scipy import ndimage
 
 from ..errors import BadInput, nearest
-from .base import DataSet, RawCase, Scan, check_finite, check_label, check_options, check_shape
+from .base import DataSet, RawCase, Scan, check_finite, check_label, check_options, check_shape, read_h5
 
 PLACES = [f"{top}/{part}" for top in (".", "database", "ACDC/database") for part in (".", "training", "testing")]
 FRAMES = {"01": "ED", "02": "ES"}
@@ -56,7 +55,7 @@ class ACDC(DataSet):
         if layout == "nifti":
             (image, spacing), (label, _) = _read_nifti(file), _read_nifti(label_file)
         elif layout == "h5":
-            image, label = _read_h5(file)
+            image, label = read_h5(file, AGAIN)
         else:
             image, label = _read_slices(list(raw_case.files.values()))
         if image.ndim != 3:
@@ -188,19 +187,8 @@ def _read_nifti(file: Path) -> tuple[np.ndarray, tuple[float, ...]]:
     return volume, spacing
 
 
-def _read_h5(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        with h5py.File(file, "r") as store:
-            missing = [key for key in ("image", "label") if not isinstance(store.get(key), h5py.Dataset)]
-            if not missing:
-                return store["image"][()], store["label"][()]
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
-        raise BadInput(f"damaged or truncated HDF5 in {file} ({error}): {AGAIN}") from error
-    raise BadInput(f"no data set '{missing[0]}' in {file}: it must hold 'image' and 'label'; {AGAIN}")
-
-
 def _read_slices(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    slices = [_read_h5(file) for file in files]
+    slices = [read_h5(file, AGAIN) for file in files]
     size = slices[0][0].shape
     for file, (image, label) in zip(files, slices, strict=True):
         if image.shape != size or image.ndim != 2:

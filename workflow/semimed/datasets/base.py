@@ -5,6 +5,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 from scipy import ndimage
 
@@ -73,6 +74,21 @@ def check_options(options: dict, known, where: str) -> None:
     for key in options:
         if key not in known:
             raise BadInput(f"unknown option '{key}' in {where}{nearest(key, known)}")
+
+
+def read_h5(file: Path, again: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``image`` and ``label`` of one of the field's processed files; ``again`` says how to get it anew.
+
+    Raises ``BadInput`` for a damaged file or one without the two.
+    """
+    try:
+        with h5py.File(file, "r") as store:
+            missing = [key for key in ("image", "label") if not isinstance(store.get(key), h5py.Dataset)]
+            if not missing:
+                return store["image"][()], store["label"][()]
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
+        raise BadInput(f"damaged or truncated HDF5 in {file} ({error}): {again}") from error
+    raise BadInput(f"no data set '{missing[0]}' in {file}: it must hold 'image' and 'label'; {again}")
 
 
 def check_shape(image: np.ndarray, label: np.ndarray, file) -> None:

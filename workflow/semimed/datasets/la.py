@@ -15,13 +15,12 @@ import io
 import logging
 from pathlib import Path
 
-import h5py
 import nrrd
 import numpy as np
 from scipy import ndimage
 
 from ..errors import BadInput
-from .base import DataSet, RawCase, Scan, check_finite, check_label, check_options, check_shape, rescale
+from .base import DataSet, RawCase, Scan, check_finite, check_label, check_options, check_shape, read_h5, rescale
 
 LAYOUTS = {"nrrd": {"image": "lgemri.nrrd", "label": "laendo.nrrd"}, "h5": {"image": "mri_norm2.h5", "label": "mri_norm2.h5"}}
 NESTED = "Training Set"
@@ -56,7 +55,7 @@ class LA(DataSet):
                 raise BadInput(f"no {role} {name} in {there}: {AGAIN}, or move the case folder away")
         file, label_file = raw_case.files["image"], raw_case.files["label"]
         if layout == "h5":
-            (image, label), spacing, allowed = _read_h5(file), SPACING, (0, 1)
+            (image, label), spacing, allowed = read_h5(file, AGAIN), SPACING, (0, 1)
         else:
             (image, spacing), (label, _), allowed = _read_nrrd(file), _read_nrrd(label_file), (0, 255)
         if image.ndim != 3:
@@ -103,17 +102,6 @@ def _crop(scan: Scan, patch: int, margin: int) -> Scan:
         border = max(patch - (stop - first), 0) // 2 + margin
         window.append(slice(max(first - border, 0), stop + border))
     return dataclasses.replace(scan, image=scan.image[(slice(None), *window)], label=scan.label[tuple(window)])
-
-
-def _read_h5(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        with h5py.File(file, "r") as store:
-            missing = [key for key in ("image", "label") if not isinstance(store.get(key), h5py.Dataset)]
-            if not missing:
-                return store["image"][()], store["label"][()]
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
-        raise BadInput(f"damaged or truncated HDF5 in {file} ({error}): {AGAIN}") from error
-    raise BadInput(f"no data set '{missing[0]}' in {file}: it must hold 'image' and 'label'; {AGAIN}")
 
 
 def _read_nrrd(file: Path) -> tuple[np.ndarray, tuple[float, ...]]:
