@@ -102,7 +102,10 @@ def test_predictions_are_probabilities_and_deterministic(straight, name):
         assert first.shape == (2, classes, *image.shape[2:]) and first.dtype == torch.float32
         assert torch.equal(first, second) and torch.allclose(first[:1], alone, atol=1e-6)
         assert first.min() >= 0 and torch.allclose(first.sum(1), torch.ones(()), atol=1e-5)
-    assert method.embed(image).shape == (2, 32) and method.embed(image).dtype == torch.float32
+    with torch.no_grad():
+        vectors = method.embed(image)
+    assert vectors.ndim == 2 and len(vectors) == 2 and vectors.dtype == torch.float32 and vectors.isfinite().all()
+    assert not any(module.training for module in method.modules())
 
 
 @every_method

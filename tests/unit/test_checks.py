@@ -56,8 +56,8 @@ def test_what_is_missing_or_wrong_is_one_line(check, figure, words):
 
 def test_patches_of_embeddings_fit_the_image(check):
     figure = {"kind": "tsne", "budget": "5%", "arms": ["mt"]}
-    with pytest.raises(BadInput, match=r"patch 65 is larger than recipe\.patch \[64, 64\]"):
-        check({**figure, "patch": 65}, flat=True)
+    with pytest.raises(BadInput, match=r"patch 80 is larger than recipe\.patch \[64, 64\]"):
+        check({**figure, "patch": 80}, flat=True)
 
 
 def test_patches_of_embeddings_have_one_size(check):

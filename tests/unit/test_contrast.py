@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from semimed.contrast import closed_form, contrastive_loss, projections
+from semimed.methods.parts.contrast import closed_form, contrastive_loss, projections
 from semimed.nets.heads import ProjectionHead
 
 POSITIVE = torch.tensor([0.8, 0.1]), torch.tensor([[0.04, 0.01], [0.01, 0.02]])

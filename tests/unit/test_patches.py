@@ -3,7 +3,7 @@
 import pytest
 import torch
 from semimed.errors import BadInput
-from semimed.patches import (
+from semimed.methods.parts.patches import (
     Pool,
     binary_entropy,
     choose_keys,
@@ -117,8 +117,19 @@ def test_anchors_are_confident_and_drawn_in_proportion_to_their_average():
 
 def test_anchors_are_drawn_without_replacement_up_to_those_there_are():
     anchors, valid = draw_anchors(make_pool([[0.9, 0.6, 0.3, 0.8, 0.7]]), 4, 0.65, 0.05)
-    assert valid.sum() == 3 and sorted(anchors[valid].tolist()) == [0, 3, 4]
-    assert len(set(anchors[0].tolist())) == 4
+    assert valid.all() and sorted(anchors[0, :3].tolist()) == [0, 3, 4] and anchors[0, 3] == 1, "the highest below follows"
+    pool = make_pool([[0.9, 0.6, 0.03, 0.8, 0.7]])
+    anchors, valid = draw_anchors(pool, 5, 0.65, 0.05)
+    assert valid.sum() == 4 and anchors[~valid].tolist() == [2]
+
+
+def test_a_patch_that_does_not_show_a_class_is_in_no_pool():
+    """One square shows class 1 and the others nothing of it: they are not made its positives."""
+    confidence = torch.zeros(1, 2, 32, 32)
+    confidence[:, 0] = 1
+    confidence[:, :, :8, :8] = torch.tensor([0.0, 1.0])[None, :, None, None]
+    pool = draw_pool(torch.full((1, 1, 32, 32), 0.5), confidence, 8, 16, 0.05)
+    assert pool.valid.sum(1).tolist() == [15, 1]
 
 
 def test_without_confident_patches_anchors_are_those_of_the_highest_average():

@@ -117,7 +117,7 @@ def test_what_is_read_is_what_is_imported():
 
 
 def test_backbones():
-    assert registry.backbone("vnet") == ({"width": 16, "dropout": True, "upsampling": "transposed"}, 3)
+    assert registry.backbone("vnet") == registry.Network({"width": 16, "dropout": True, "upsampling": "transposed"}, 3, 16)
     with pytest.raises(BadInput, match="unknown backbone 'vnett'; did you mean 'vnet'"):
         registry.backbone("vnett")
     with pytest.raises(BadInput, match="unknown backbone 'base'"):

@@ -93,15 +93,32 @@ def test_another_backbone_brings_its_own_options():
     assert study.arms["ucmt-unet"].settings["backbone"] == network
 
 
-def test_pretrained_weights_are_named_by_their_file():
-    name = "ucmt-kvasir"
-    random = planned(name)
-    first = planned(name, weights={"deeplabv3plus": "/here/resnet50-0676ba61.pth"})
-    second = planned(name, weights={"deeplabv3plus": "/there/resnet50-0676ba61.pth"})
-    arms = [plan.studies[name].arms["ucmt"] for plan in (random, first, second)]
-    assert [arm.settings["backbone"]["weights"] for arm in arms] == [None, *["resnet50-0676ba61.pth"] * 2]
-    assert random.pretrained(arms[0]) is None and str(second.pretrained(arms[2])) == "/there/resnet50-0676ba61.pth"
-    assert json.dumps(arms[1].settings) == json.dumps(arms[2].settings)
+def test_pretrained_weights_are_their_name_and_content(tmp_path):
+    name, arms = "ucmt-kvasir", []
+    files = [tmp_path / folder / "resnet50.pth" for folder in ("here", "there", "other")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text("other" if file.parent.name == "other" else "same")
+    for weights in ({}, *({"deeplabv3plus": str(file)} for file in files)):
+        arms.append(planned(name, weights=weights).studies[name].arms["ucmt"])
+    assert [arm.pretrained for arm in arms] == [None, *files]
+    settings = [json.dumps(arm.settings) for arm in arms]
+    assert settings[1] == settings[2] and len(set(settings)) == 3
+    assert arms[0].settings["backbone"]["weights"] is None
+    assert arms[1].settings["backbone"]["weights"].startswith("resnet50.pth ")
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"deeplabv3": "x.pth"}, "weights: no backbone 'deeplabv3' .*; did you mean 'deeplabv3plus'"),
+        ({"unet": "x.pth"}, "weights: no backbone 'unet' that starts from pretrained weights"),
+        ({"deeplabv3plus": "nowhere.pth"}, "weights: no file nowhere.pth for deeplabv3plus; get it, or remove the line"),
+    ],
+)
+def test_wrong_weights(weights, message):
+    with pytest.raises(BadInput, match=message):
+        planned("ucmt-kvasir", weights=weights)
 
 
 def test_a_study_may_have_its_own_seeds(edited):
@@ -125,6 +142,13 @@ def test_a_study_may_have_its_own_seeds(edited):
         ("cml-la", lambda s: s["arms"].update(mt={"method": "plgcl"}), "plgcl is not for 3 dimensions"),
         ("cml-la", lambda s: s["inference"].pop("stride"), "'stride' is a required property"),
         ("ucmt-isic", lambda s: s["split"].update(by="lesion"), "'lesion' is not known"),
+        ("ucmt-la", lambda s: s["split"].update(by="case"), "split.by: an official list says itself"),
+        (
+            "cml-acdc",
+            lambda s: s["recipe"].update(patch=[250, 256]),
+            "250x256: every side must be a multiple of 16",
+        ),
+        ("plgcl-acdc", lambda s: s["figures"]["embeddings"].update(patch=24), "patch 24 of arm .* must be a multiple of 16"),
     ],
 )
 def test_mistakes(edited, name, change, message):

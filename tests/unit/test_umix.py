@@ -3,7 +3,7 @@
 import pytest
 import torch
 from semimed.errors import BadInput
-from semimed.umix import box_masks, cutmix, move_regions, region_scores, swaps, uncertainty
+from semimed.methods.parts.umix import box_masks, cutmix, move_regions, region_scores, swaps, uncertainty
 
 FIRST = [0.9, 0.1, 0.2, 0.3, 0.8, 0.05, 0.4, 0.45, 0.5, 0.55, 0.6, 0.02, 0.35, 0.25, 0.15, 0.12]
 SECOND = [0.3, 0.9, 0.2, 0.1, 0.05, 0.4, 0.85, 0.45, 0.5, 0.15, 0.6, 0.55, 0.01, 0.25, 0.35, 0.12]

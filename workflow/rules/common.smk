@@ -30,6 +30,8 @@ def sources(*names):
     return sorted(str(path.relative_to(root)) for name in names for path in root.glob(f"workflow/semimed/{name}.py"))
 
 
+# Views, geometry and the training loop are the engine: recorded with each run and reported, not inputs. See README.
+INFERENCE_CODE = ["inference", "components", "resize", "samples"]
 OUTCOME_CODE = ["reporting/outcomes", "reporting/published", "statistics"]
 
 

@@ -4,7 +4,7 @@
 rule predict:
     input:
         record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
-        code=sources("inference"),
+        code=sources(*INFERENCE_CODE),
     output:
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/predictions/{checkpoint}-{output}-{subset}.npz",
     log:
@@ -42,7 +42,7 @@ rule evaluate:
 rule curve:
     input:
         record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
-        code=sources("inference", "metrics/segmentation", "curve"),
+        code=sources(*INFERENCE_CODE, "metrics/segmentation", "curve", "losses"),
     output:
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/curve.csv",
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/disagreement.csv",
@@ -65,7 +65,7 @@ rule curve:
 rule illustrate:
     input:
         record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
-        code=sources("illustrate"),
+        code=sources("illustrate", "resize", "samples"),
     output:
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/illustrations.npz",
     log:
@@ -87,7 +87,7 @@ rule illustrate:
 rule embed:
     input:
         record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
-        code=sources("embed"),
+        code=sources("embed", "illustrate", "resize", "samples"),
     output:
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/embeddings.npz",
     log:

@@ -1,7 +1,16 @@
-"""Tables and figures of a study that name what is not there, or lack what their kind needs."""
+"""Recipes, tables and figures of a study that name what is not there, contradict each other, or lack what they need."""
 
+from . import registry
 from .errors import BadInput, nearest
 from .study import Arm, Study
+
+# What may be done with each kind of sample: how whole cases are inferred, and the geometry drawn in training.
+KINDS = {"patch": "sliding", "slice": "slices", "image": "whole"}
+AUGMENTS = {
+    "patch": ("rotate-flip", "rotate-flip-half", "none"),
+    "slice": ("turn-or-tilt", "flip-rotate", "rotate-crop", "none"),
+    "image": ("turn-or-tilt", "flip-rotate", "rotate-crop", "none"),
+}
 
 # What a figure must have, beside kind and caption. That of `budgets` has no budget of its own: it shows all of its arms.
 NEEDED = {
@@ -11,6 +20,39 @@ NEEDED = {
     "budgets": ("arms",),
 }
 KEPT = ("curves", "agreement", "tsne")  # drawn from checkpoints kept during training
+
+
+def check_recipe(recipe: dict, inference: dict, at: str) -> None:
+    """Raise ``BadInput`` for a recipe that lacks a key, or whose sample, patch and augment do not go with the inference."""
+    for key in ("steps", "labelled", "unlabelled", "patch", "optimiser", "schedule"):
+        if key not in recipe:
+            raise BadInput(f"{at}: recipe: '{key}' is missing; set it in the study's recipe")
+    sample, kind = recipe["sample"], inference["kind"]
+    if KINDS[sample] != kind:
+        raise BadInput(f"{at}: inference.kind '{kind}' does not go with recipe.sample '{sample}': set it to {KINDS[sample]}")
+    if recipe["augment"] not in AUGMENTS[sample]:
+        hint = nearest(recipe["augment"], AUGMENTS[sample])
+        raise BadInput(f"{at}: recipe.augment '{recipe['augment']}' is not for samples of kind '{sample}'{hint}")
+    if sample != "patch" and len(recipe["patch"]) != 2:
+        raise BadInput(f"{at}: recipe.patch {recipe['patch']}: a sample of kind '{sample}' has two sides, rows and columns")
+    stride, patch = inference.get("stride", recipe["patch"]), recipe["patch"]
+    if len(stride) != len(patch) or any(step > side for step, side in zip(stride, patch, strict=True)):
+        raise BadInput(
+            f"{at}: inference.stride {stride} leaves gaps between patches {patch}; one number per axis, none above it"
+        )
+
+
+def check_network(patch: list[int], entry: registry.Entry, name: str, at: str) -> None:
+    """Raise ``BadInput`` for a patch that backbone ``name`` or the method cannot take."""
+    network, sides = registry.backbone(name), "x".join(map(str, patch))
+    if network.dimensions != len(patch):
+        raise BadInput(
+            f"{at}: backbone: {name} is for {network.dimensions} dimensions, recipe.patch has {len(patch)}; choose another"
+        )
+    if len(patch) not in entry.dimensions:
+        raise BadInput(f"{at}: method: {entry.name} is not for {len(patch)} dimensions, which recipe.patch has; remove the arm")
+    if any(side % network.divisor for side in patch):
+        raise BadInput(f"{at}: recipe.patch {sides}: every side must be a multiple of {network.divisor} for {name}; change it")
 
 
 def check_tables(document: dict, arms: dict[str, Arm], where: str) -> None:
@@ -56,5 +98,8 @@ def _check_arm(arm: Arm, figure: dict, at: str) -> None:
         raise BadInput(
             f"{at}: kind 'tsne' is for two-dimensional samples, recipe.patch is {recipe['patch']}; remove the figure"
         )
+    divisor = registry.backbone(arm.settings["backbone"]["name"]).divisor
+    if figure["kind"] == "tsne" and figure["patch"] % divisor:
+        raise BadInput(f"{at}: patch {figure['patch']} of arm '{arm.name}' must be a multiple of {divisor}; change it")
     if figure["kind"] == "tsne" and figure["patch"] > min(recipe["patch"]):
         raise BadInput(f"{at}: patch {figure['patch']} is larger than recipe.patch {recipe['patch']}; make it smaller")

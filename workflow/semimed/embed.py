@@ -17,7 +17,7 @@ from .resize import resize_image, resize_label, zoom_nearest
 from .samples import in_range
 from .store import Case, load_image, load_label
 
-LIMIT, BATCH = 400, 64
+LIMIT = 400
 COVER = 0.25  # least share of a patch: the myocardium of ACDC hardly ever covers half of 32 pixels squared
 
 
@@ -36,8 +36,9 @@ def embed(task: Task, checkpoints: list[Path], side: int, out: str | Path) -> No
             patches, classes, cases = collect(task, len(content["facts"]["classes"]), patch_of(content), side)
         device = next(method.parameters()).device
         with seeded("embed"):
-            found = [method.embed(part.to(device)).float().cpu() for part in patches.split(BATCH)]
-        vectors.append(torch.cat(found).numpy().astype(np.float16))
+            # All at once: a method may normalise them by their own statistics.
+            found = method.embed(patches.to(device)).float().cpu()
+        vectors.append(found.numpy().astype(np.float16))
         steps.append(content["step"])
     arrays = {"vectors": np.stack(vectors), "class": classes, "case": cases, "steps": np.array(steps)}
     arrays |= {"classes": np.array(content["facts"]["classes"]), "made_by": np.array(content["hash"])}
@@ -55,8 +56,10 @@ def collect(task: Task, count: int, shape, side: int) -> tuple[Tensor, np.ndarra
     cases, nearest = task.cases(), task.inference["kind"] == "slices"
     found = [(number, *square) for number, case in enumerate(cases) for square in _squares(case, nearest, shape, count, side)]
     others = [sum(square[-1] == index for square in found) for index in range(1, count)]
-    if not any(others):
-        raise BadInput(f"no square of {side} pixels in the test images of {task.data} that shows a class: make `patch` smaller")
+    if sum(others) < 2:
+        raise BadInput(
+            f"hardly a square of {side} pixels in the test images of {task.data} shows a class: make `patch` smaller"
+        )
     background = spread([square for square in found if square[-1] == 0], max(others))
     kept = spread(sorted([*background, *(square for square in found if square[-1])]), LIMIT)
     patches = []

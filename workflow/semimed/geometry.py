@@ -85,7 +85,7 @@ def warp(image: Tensor, label: Tensor, matrices: np.ndarray, mode: str) -> tuple
 
     ``mode`` is that of the image (``nearest`` or ``bilinear``); labels always take the nearest pixel.
     """
-    matrices = torch.from_numpy(matrices).to(image.device, torch.float32)
+    matrices = torch.from_numpy(matrices).to(image.device, torch.float32, non_blocking=True)
     grid = F.affine_grid(matrices, list(image.shape), align_corners=False)
     moved = F.grid_sample(image, grid, mode, "zeros", align_corners=False)
     classes = label[:, None].float()

@@ -44,5 +44,6 @@ def relative_sources(files) -> list[str]:
 
 def engine_hash() -> str:
     """Return the hash of the shared engine code (all of the library but the methods), recorded in ``run.json``."""
-    files = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "methods" or path.stem == "base")
+    own = PACKAGE / "methods"
+    files = sorted(path for path in PACKAGE.rglob("*.py") if own not in path.parents or path == own / "base.py")
     return digest(*(f"{path.relative_to(PACKAGE)}:{file_digest(path)}" for path in files))

@@ -14,17 +14,10 @@ from pathlib import Path
 
 from . import config as configuration
 from . import registry
-from .checks import check_figures, check_tables
+from .checks import check_figures, check_network, check_recipe, check_tables
 from .errors import BadInput, nearest
+from .files import file_digest
 from .study import Arm, Run, Study, Warmup
-
-# What may be done with each kind of sample: how whole cases are inferred, and the geometry drawn in training.
-KINDS = {"patch": "sliding", "slice": "slices", "image": "whole"}
-AUGMENTS = {
-    "patch": ("rotate-flip", "rotate-flip-half", "none"),
-    "slice": ("turn-or-tilt", "flip-rotate", "rotate-crop", "none"),
-    "image": ("turn-or-tilt", "flip-rotate", "rotate-crop", "none"),
-}
 
 
 class Plan:
@@ -37,6 +30,7 @@ class Plan:
         for name in self.config["raw"]:
             if name not in known:
                 raise BadInput(f"{where}: raw: unknown data set '{name}'{nearest(name, known)}")
+        self.weights = _weights(self.config["weights"], where)
         self.results = os.path.normpath(self.config["results"])
         self.studies = {name: self._study(name) for name in self.config["studies"]}
         self.runs = {run.folder: run for study in self.studies.values() for run in study.runs}
@@ -56,11 +50,6 @@ class Plan:
         """Return 1 where training and prediction run on a GPU of this machine (told without torch), else 0."""
         device = self.config["device"]
         return int(Path("/dev/nvidia0").exists() if device == "auto" else device != "cpu")
-
-    def pretrained(self, arm: Arm) -> Path | None:
-        """Return the configured file of weights that the arm's backbone starts from, if any."""
-        backbone = arm.settings["backbone"]
-        return Path(self.config["weights"][backbone["name"]]).expanduser() if backbone.get("weights") else None
 
     @cached_property
     def datasets(self) -> dict[str, dict]:
@@ -100,6 +89,8 @@ class Plan:
     def _folds(self, document: dict, where: str) -> tuple[tuple[int, ...], bool]:
         split = document["split"]
         if split["source"] == "official":
+            if "by" in split:
+                raise BadInput(f"{where}: split.by: an official list says itself which case goes where; remove the key")
             listed = self.root / split.get("file", "")
             if not listed.is_file():
                 raise BadInput(f"{where}: split.file: no file '{split.get('file', '')}'; name a list of resources/splits/")
@@ -120,14 +111,16 @@ class Plan:
             entry = registry.method(arm["method"])
             # Merged as an entry, not as the whole, so that the options of another backbone are replaced.
             given = configuration.merge({"it": document["backbone"]}, {"it": arm.get("backbone", {})})["it"]
-            options, dimensions = registry.backbone(given["name"])
+            network = registry.backbone(given["name"])
         except BadInput as error:
             raise BadInput(f"{at}: {error}") from error
-        network = {k: v for k, v in given.items() if k != "name"}
-        backbone = {"name": given["name"], **registry.resolved(network, options, f"{at}: backbone")}
+        options = {k: v for k, v in given.items() if k != "name"}
+        backbone = {"name": given["name"], **registry.resolved(options, network.options, f"{at}: backbone")}
+        pretrained = None
         if backbone.get("pretrained"):
-            # The name of the file, which in torchvision's ends with a hash of the content; where it lies decides nothing.
-            backbone["weights"] = Path(self.config["weights"].get(given["name"], "")).name or None
+            # Name and content decide a run, where the file lies does not.
+            pretrained = self.weights.get(given["name"])
+            backbone["weights"] = pretrained and f"{pretrained.name} {file_digest(pretrained)[:16]}"
         preparation = dataset["preparations"][document["preparation"]]
         data = {
             "dataset": document["dataset"],
@@ -138,8 +131,8 @@ class Plan:
         }
         recipe = configuration.merge(document["recipe"], arm.get("recipe", {}))
         warmup_recipe = recipe.pop("warmup", {})
-        _check_recipe(recipe, document["inference"], at)
-        _check_dimensions(len(recipe["patch"]), entry, given["name"], dimensions, at)
+        check_recipe(recipe, document["inference"], at)
+        check_network(recipe["patch"], entry, given["name"], at)
         headline = arm.get("output", entry.outputs[0])
         if headline not in entry.outputs:
             raise BadInput(f"{at}: output: method {entry.name} has no '{headline}'{nearest(headline, entry.outputs)}")
@@ -160,7 +153,8 @@ class Plan:
         if warmup is not None:
             warmup = {**data, **warmup, "warmup": settings["warmup"], "validation": settings["validation"]}
         budgets = tuple(arm.get("budgets", document["budgets"]))
-        return Arm(name, arm.get("label", name), entry, budgets, settings, warmup, arm["reinterpretation"], headline)
+        label = arm.get("label", name)
+        return Arm(name, label, entry, budgets, settings, warmup, arm["reinterpretation"], headline, pretrained)
 
 
 def _warmup(entry: registry.Entry, arm: dict, recipe: dict, override: dict, at: str) -> dict | None:
@@ -172,27 +166,13 @@ def _warmup(entry: registry.Entry, arm: dict, recipe: dict, override: dict, at: 
     return {"recipe": {**configuration.merge(recipe, override), "keep": 0}}
 
 
-def _check_recipe(recipe: dict, inference: dict, at: str) -> None:
-    for key in ("steps", "labelled", "unlabelled", "patch", "optimiser", "schedule"):
-        if key not in recipe:
-            raise BadInput(f"{at}: recipe: '{key}' is missing; set it in the study's recipe")
-    sample, kind = recipe["sample"], inference["kind"]
-    if KINDS[sample] != kind:
-        raise BadInput(f"{at}: inference.kind '{kind}' does not go with recipe.sample '{sample}': set it to {KINDS[sample]}")
-    if recipe["augment"] not in AUGMENTS[sample]:
-        hint = nearest(recipe["augment"], AUGMENTS[sample])
-        raise BadInput(f"{at}: recipe.augment '{recipe['augment']}' is not for samples of kind '{sample}'{hint}")
-    if sample != "patch" and len(recipe["patch"]) != 2:
-        raise BadInput(f"{at}: recipe.patch {recipe['patch']}: a sample of kind '{sample}' has two sides, rows and columns")
-    stride, patch = inference.get("stride", recipe["patch"]), recipe["patch"]
-    if len(stride) != len(patch) or any(step > side for step, side in zip(stride, patch, strict=True)):
-        raise BadInput(
-            f"{at}: inference.stride {stride} leaves gaps between patches {patch}; one number per axis, none above it"
-        )
-
-
-def _check_dimensions(wanted: int, entry: registry.Entry, backbone: str, dimensions: int, at: str) -> None:
-    if dimensions != wanted:
-        raise BadInput(f"{at}: backbone: {backbone} is for {dimensions} dimensions, recipe.patch has {wanted}; choose another")
-    if wanted not in entry.dimensions:
-        raise BadInput(f"{at}: method: {entry.name} is not for {wanted} dimensions, which recipe.patch has; remove the arm")
+def _weights(given: dict[str, str], where: str) -> dict[str, Path]:
+    """Return the configured files of pretrained weights by backbone; each must be there, for its content is in the plan."""
+    known = [name for name in registry.backbones() if "pretrained" in registry.backbone(name).options]
+    files = {name: Path(path).expanduser() for name, path in given.items()}
+    for name, path in files.items():
+        if name not in known:
+            raise BadInput(f"{where}: weights: no backbone '{name}' that starts from pretrained weights{nearest(name, known)}")
+        if not path.is_file():
+            raise BadInput(f"{where}: weights: no file {path} for {name}; get it, or remove the line to start from random ones")
+    return files

@@ -47,18 +47,38 @@ def method(name: str) -> Entry:
     return methods()[name]
 
 
+@dataclass(frozen=True)
+class Network:
+    """One backbone: its options with their defaults, the dimensions of its images, what every side must be a multiple of."""
+
+    options: dict
+    dimensions: int
+    divisor: int
+
+
 @cache
-def backbone(name: str) -> tuple[dict, int]:
-    """Return the keyword-only options of a backbone's constructor with their defaults, and the dimensions of its images."""
-    known = {path.stem for path in NETS.glob("*.py")} - {"__init__", "base", "heads", "discriminators"}
-    if name not in known:
-        raise BadInput(f"unknown backbone '{name}'{nearest(name, known)}")
-    for node in _parse(NETS / f"{name}.py").body:
-        if isinstance(node, ast.ClassDef) and any(_name(base) == "Backbone" for base in node.bases):
-            init = next(f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__")
-            options = zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
-            return {argument.arg: ast.literal_eval(default) for argument, default in options}, _literal(node, "dimensions")
-    raise BadInput(f"nets/{name}.py has no class derived from Backbone")
+def backbones() -> dict[str, Path]:
+    """Return the file of every backbone, by name."""
+    files = {path.stem: path for path in sorted(NETS.glob("*.py")) if path.stem not in SHARED}
+    return {name: path for name, path in files.items() if _network(path)}
+
+
+@cache
+def backbone(name: str) -> Network:
+    """Return one backbone's entry. Raises ``BadInput`` naming the nearest known one."""
+    if name not in backbones():
+        raise BadInput(f"unknown backbone '{name}'{nearest(name, backbones())}")
+    node = _network(backbones()[name])
+    init = next(f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__")
+    options = zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
+    options = {argument.arg: ast.literal_eval(default) for argument, default in options}
+    return Network(options, _literal(node, "dimensions"), _literal(node, "divisor"))
+
+
+def _network(path: Path) -> ast.ClassDef | None:
+    """Return the class derived from ``Backbone`` in a file, if it has one."""
+    classes = (node for node in _parse(path).body if isinstance(node, ast.ClassDef))
+    return next((node for node in classes if any(_name(base) == "Backbone" for base in node.bases)), None)
 
 
 def resolved(given: dict, defaults: dict, where: str, words: dict[str, tuple] | None = None) -> dict:
@@ -103,7 +123,7 @@ def _entry(path: Path) -> Entry:
         words |= _words(classes[name], _aliases(tree, path.parent.parent))
     outputs = _literal(candidates[0], "outputs") or next((e.outputs for e in inherited), ("prediction",))
     dimensions = _literal(candidates[0], "dimensions") or next((e.dimensions for e in inherited), (2, 3))
-    files = {path, *(file for sibling in siblings for file in _entry(sibling).files)}
+    files = {path, *_parts(tree, path.parent), *(file for sibling in siblings for file in _entry(sibling).files)}
     title = (ast.get_docstring(tree) or "").split("\n")[0]
     name = path.stem.replace("_", "-")
     return Entry(name, title, hyper, warmup, words, tuple(outputs), tuple(dimensions), tuple(sorted(files)))
@@ -113,9 +133,17 @@ def _siblings(tree: ast.Module, folder: Path) -> dict[Path, set[str]]:
     """Return sibling method files that are imported, with the names taken from each; the base is shared, not a sibling."""
     found = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module and node.module not in SHARED:
+        if not isinstance(node, ast.ImportFrom) or node.level != 1 or not node.module:
+            continue
+        if node.module not in SHARED and not node.module.startswith("parts."):
             found.setdefault(folder / f"{node.module}.py", set()).update(alias.asname or alias.name for alias in node.names)
     return found
+
+
+def _parts(tree: ast.Module, folder: Path) -> set[Path]:
+    """Return the files of ``methods/parts`` that are imported: they decide the method's numbers as its own file does."""
+    modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module]
+    return {folder / f"{module.replace('.', '/')}.py" for module in modules if module.startswith("parts.")}
 
 
 def _defaults(node: ast.ClassDef) -> dict:
@@ -137,6 +165,7 @@ def _aliases(tree: ast.Module, library: Path) -> dict[str, ast.expr]:
     """Return what the names that a method takes from the library (``from ..losses import DiceName``) are assigned to."""
     modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 2]
     files = [library / f"{module}.py" for module in modules if module and (library / f"{module}.py").is_file()]
+    files += _parts(tree, library / "methods")
     assigned = [node for file in files for node in _parse(file).body if isinstance(node, ast.Assign)]
     return {_name(node.targets[0]): node.value for node in assigned}
 

@@ -80,8 +80,8 @@ class Images:
     def draw(self, indices: np.ndarray, labelled: int, rngs: list) -> tuple[Tensor, Tensor]:
         """Return images (B, C, h, w) float32 and the labels (labelled, h, w) of the first rows."""
         chosen = torch.from_numpy(indices)
-        image = in_range(self.images[chosen.to(self.images.device)].to(self.device, non_blocking=True))
-        label = self.labels[chosen[:labelled].to(self.labels.device)].to(self.device, non_blocking=True)
+        image = in_range(self.images[chosen.to(self.images.device, non_blocking=True)].to(self.device, non_blocking=True))
+        label = self.labels[chosen[:labelled].to(self.labels.device, non_blocking=True)].to(self.device, non_blocking=True)
         kind = self.recipe["augment"]
         if kind == "none":
             return image, label.long()

@@ -71,7 +71,7 @@ def train(plan: Plan, study: Study, run: Run, stage: str = "train", **execution)
             warmup=Path(run.warmup.folder) if run.warmup and not warming else None,
             kept=[] if warming else run.kept,
             device=plan.config["device"],
-            pretrained=plan.pretrained(run.arm),
+            pretrained=run.arm.pretrained,
             **{"threads": plan.config["threads"]["train"], **execution},
         )
     )

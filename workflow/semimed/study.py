@@ -112,6 +112,7 @@ class Arm:
     warmup_settings: dict | None
     reinterpretation: bool
     headline: str  # the output that stands in the table
+    pretrained: Path | None = None  # the file of weights that its networks start from
 
 
 # What each kind of figure is made from, beside the record of a run.
@@ -175,7 +176,7 @@ class Study:
     @property
     def table_content(self) -> dict:
         """Return what of the study's file decides its table, beside the runs: titles, labels, rows, published names."""
-        keys = ("title", "tables", "metrics", "own", "published")
+        keys = ("title", "tables", "metrics", "own", "published", "notes")
         labels = {name: [arm.label, arm.reinterpretation] for name, arm in self.arms.items()}
         # Rows are printed in the order of the file, which sorted keys would hide.
         order = {name: list(table["rows"]) for name, table in self.document["tables"].items()}

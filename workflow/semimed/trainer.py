@@ -46,7 +46,8 @@ class Trainer:
         self.seed = (self.spec["seed"], job.stage)
         self.rows = read_split(job.split)
         self.data = self._training_set()
-        self.method = build_method(self.spec, self.data, (self.spec["seed"],), job.pretrained).to(self.device)
+        pretrained = None if resumed else job.pretrained
+        self.method = build_method(self.spec, self.data, (self.spec["seed"],), pretrained).to(self.device)
         self.optimisers = build_optimisers(self.method, self.recipe)
         self.step, self.spent, best, sums = 0, 0.0, None, None
         if resumed:

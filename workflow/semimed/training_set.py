@@ -78,7 +78,7 @@ class TrainingSet:
             task=dataset.task,
             classes=tuple(dataset.classes),
             channels=dataset.channels,
-            dimensions=dataset.dimensions,
+            dimensions=len(recipe["patch"]),
             labelled=first,
             unlabelled=rest,
             class_counts=tuple(int(n) for n in np.sum([case.counts for case in labelled], axis=0)),

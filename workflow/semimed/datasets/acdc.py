@@ -38,7 +38,6 @@ class ACDC(DataSet):
 
     name = "acdc"
     classes = ("background", "right ventricle", "myocardium", "left ventricle")
-    dimensions = 2
 
     def find(self, raw: Path, by_hand: str = "") -> tuple[str, list[RawCase]]:
         """See ``DataSet.find``; also raises ``BadInput`` for a patient, frame or slice that is missing or there twice."""

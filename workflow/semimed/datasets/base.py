@@ -38,16 +38,12 @@ class Scan:
 
 
 class DataSet(abc.ABC):
-    """Base of all data sets; ``name`` is also the name of the file, ``classes`` starts with the background.
-
-    ``dimensions`` are those of a training sample: 2 for a data set of volumes whose slices are trained on.
-    """
+    """Base of all data sets; ``name`` is also the name of the file, ``classes`` starts with the background."""
 
     name = ""
     task = "segmentation"
     classes: tuple[str, ...] = ()
     channels = 1
-    dimensions = 3
 
     @abc.abstractmethod
     def find(self, raw: Path, by_hand: str = "") -> tuple[str, list[RawCase]]:

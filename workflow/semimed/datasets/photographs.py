@@ -39,7 +39,6 @@ class Photographs(DataSet):
     """Pairs of a photograph and a mask with the same name in folders of their own; no mm are known, so no spacing."""
 
     channels = 3
-    dimensions = 2
     # where below the raw folder the folders of `parts` may stand, the official place first
     roots: tuple[str, ...] = ("",)
     # for each part of the set: the names its image folder may have, and those its mask folder may have

@@ -26,7 +26,7 @@ class Hyperparameters:
 @dataclass(frozen=True)
 class Warmup:
     dice: DiceName = "linear-sample"
-    alternative_second: bool = True  # transposed and trilinear decoder, public code
+    alternative_second: bool = True  # the backbone's other decoder, where it has one, public code
     discrepancy: float = 0.2  # lambda2 of the pre-training
     cosine: CosineMode = "position"
 

@@ -42,9 +42,8 @@ class Warmup:
     discrepancy: float = 0.2  # lambda2 of eq. 11
     box: float = 0.666667  # beta of the pre-training's CutMix
     cosine: CosineMode = "position"
-    alternative_second: bool = (
-        True  # another decoder: transposed and trilinear in 3-D (public code), bilinear and transposed in 2-D
-    )
+    # The backbone's other decoder, where it has one: trilinear (3-D, public code), transposed (2-D).
+    alternative_second: bool = True
     released_2d: bool = False  # the public 2-D code, by an oversight: one network stands for both sub-networks
 
 

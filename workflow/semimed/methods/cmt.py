@@ -13,6 +13,7 @@ every network apart, each with its own batch statistics; the teacher is always i
 too, so its running statistics are of both; unlabelled images reach the students in two augmented views (3-D: labelled ones
 too) and the teacher clean. Its 2-D code makes the second view from the first, an oversight: here they are independent, as in
 its 3-D code. The teacher starts as a copy of f1 (code: weights of its own), which makes no difference after the first step.
+U-Net and V-Net are initialised as PyTorch does by default; the public code draws their decoders from Kaiming's normal.
 """
 
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ class CollaborativeMeanTeacher(Method):
         n, image = batch.labelled, batch.image
         a, b = batch.view("a"), batch.view("b")
         labelled = self.forward_students([image[:n]] * 2 if self.facts.dimensions == 2 else [a[:n], b[:n]])
-        unlabelled = self.forward_students([a[-batch.unlabelled :], b[-batch.unlabelled :]])
+        unlabelled = self.forward_students([view[len(view) - batch.unlabelled :] for view in (a, b)])
         return labelled, unlabelled, [self.teacher(image[:n]), self.teacher(image[n:])]
 
     def follow(self, t) -> None:

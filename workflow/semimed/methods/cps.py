@@ -1,13 +1,13 @@
 """Semi-supervised semantic segmentation with cross pseudo supervision (Chen et al., CVPR 2021), CPS.
 
-Two networks of different initialisation; on unlabelled samples each is trained on the other's hard pseudo-labels:
-L = sum_i L_sup,i + w(t) sum_i L_u(P_i, argmax P_{1-i}). Four readings are switches. SSL4MIS takes cross entropy with a
-ramped weight of 0.1 and passes labelled and unlabelled images together (the defaults). CML's ladder (its eq. 3 and Fig. 6)
-takes (CE + Dice) / 2 with weight 1 from the start, after a pre-training of both networks on the labelled samples; CML
-passes the two apart, so the ladder's last rung changes the batch statistics too. UCMT's ablation (its Table 4,
-"SS + L_cps") takes Dice alone, shows the networks two augmented views of the unlabelled images, and weighs as CMT does
-(there the two directions are averaged, so ``unsupervised`` is half of CMT's weight). The official code takes cross entropy
-alone with weight 1.5 from the start, on the labelled samples too; its headline is the first network.
+Two networks of different initialisation; on unlabelled samples each is trained on the other's hard pseudo-labels: L = sum_i
+L_sup,i + w(t) sum_i L_u(P_i, argmax P_{1-i}). Four readings are switches. SSL4MIS takes cross entropy with a ramped weight of
+0.1 and passes labelled and unlabelled images together (the defaults). CML's ladder (its eq. 3 and Fig. 6) takes (CE + Dice) /
+2 with weight 1 from the start, after a pre-training of both networks on the labelled samples; CML passes the two apart, so
+the ladder's last rung changes the batch statistics too. UCMT's ablation (its Table 4, "SS + L_cps") takes Dice alone, shows
+the networks two augmented views of the unlabelled images, and weighs as CMT does (where the two directions are averaged, in
+3-D L_s too: ``unsupervised`` is half of CMT's weight in 2-D, all of it in 3-D). The official code takes cross entropy alone
+with weight 1.5 from the start, on the labelled samples too; its headline is the first network.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Hyperparameters:
 @dataclass(frozen=True)
 class Warmup:
     dice: DiceName = "squared-class"  # as above
-    alternative_second: bool = False  # second network with the backbone's alternative decoder (CML: transposed, trilinear)
+    alternative_second: bool = False  # second network with the backbone's other decoder, where it has one (CML)
 
 
 class CrossPseudoSupervision(Method):

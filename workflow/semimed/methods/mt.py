@@ -5,10 +5,11 @@ L = (CE + Dice) / 2 + w(t) mean (softmax student - softmax teacher)^2. The teach
 statistics) and gathers its own running statistics, as in the public code; there it starts from weights of its own,
 here as a copy, which makes no difference after the first step.
 
-Two more readings are switches. UCMT's ablation (its Table 4, "TS + L_mts") has Dice losses against the teacher's hard
-labels, the student on an augmented view, the teacher on the clean image, and weights as in CMT. The official code of CPS,
-which UCMT cites for its MT, takes the squared error with weight 100 from the start and no noise (there on labelled
-samples too, and the momentum has no warm-up). Which output is the headline of an arm is the study's to say.
+Two more readings are switches. UCMT's ablation (its Table 4, "TS + L_mts") has Dice losses against the teacher's hard labels,
+the student on an augmented view of unlabelled images, the teacher on the clean one, and weights as in CMT (of which half in
+2-D, where CMT averages L_mts over two students but not L_s). The official code of CPS, which UCMT cites for its MT, takes the
+squared error with weight 100 from the start and no noise (there on labelled samples too, and the momentum has no warm-up).
+Which output is the headline of an arm is the study's to say.
 """
 
 from dataclasses import dataclass

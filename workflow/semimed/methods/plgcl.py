@@ -11,7 +11,7 @@ into decoder, and Adam.
 
 Ours, where the paper is silent: the weak view is the recipe's geometry, which the strong view shares; soft teacher
 targets; the teacher in train mode with its own statistics, as in the other mean teachers here; background is a class; the
-grid of patches, the pools and the anchors of ``patches.py``; pseudo-labels in eval mode; the projection head; keys from
+grid of patches, the pools and the anchors of ``parts/patches.py``; pseudo-labels in eval mode; the projection head; keys from
 the student and without gradient; zeta; the loss averaged over anchors. The public code is for another setting (21 classes,
 DeepLabv3+, boxes instead of entropies); its queue of teacher keys is left out.
 
@@ -27,13 +27,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..contrast import contrastive_loss
 from ..ema import Teacher
 from ..errors import BadInput
 from ..losses import cross_entropy
 from ..nets.heads import ProjectionHead
-from ..patches import Similarity, choose_keys, draw_anchors, draw_pool
 from .base import Method
+from .parts.contrast import contrastive_loss
+from .parts.patches import Similarity, choose_keys, draw_anchors, draw_pool
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,15 @@ def evaluating(module: nn.Module):
 
 @contextmanager
 def keeping_statistics(module: nn.Module):
-    """Let batch normalisation use a batch's statistics inside the block without moving the running ones."""
-    layers = [part for part in module.modules() if getattr(part, "track_running_stats", False)]
+    """Let batch normalisation use a batch's statistics inside the block, in any mode, without moving the running ones."""
+    layers = {part: part.training for part in module.modules() if getattr(part, "track_running_stats", False)}
     for layer in layers:
-        layer.track_running_stats = False
+        layer.track_running_stats, layer.training = False, True
     try:
         yield
     finally:
-        for layer in layers:
-            layer.track_running_stats = True
+        for layer, training in layers.items():
+            layer.track_running_stats, layer.training = True, training
 
 
 def regularisation(student: Tensor, teacher: Tensor, kind: str) -> Tensor:
@@ -177,6 +177,14 @@ class PseudoLabelGuidedContrastiveLearning(Method):
             self.check(batch)
         yield self.losses(batch, t)
         self.teacher.follow(self.student, t.total)
+
+    def embed(self, image: Tensor) -> Tensor:
+        """Return embeddings (B, D) of attended patches (B, C, side, side) by encoder and head as in training (Fig. 3).
+
+        They are normalised by their own statistics, so there must be two at least, and all that are compared.
+        """
+        with keeping_statistics(self):
+            return self.embed_patches(image.unsqueeze(0))[0]
 
     def predict(self, image: Tensor, output: str | None = None) -> Tensor:
         return (self.teacher if output == "teacher" else self.student)(image).softmax(1)

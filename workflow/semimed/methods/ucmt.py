@@ -18,9 +18,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..umix import box_masks, cutmix, move_regions, region_scores, swaps, uncertainty
 from .cmt import CollaborativeMeanTeacher
 from .cmt import Hyperparameters as CollaborativeMeanTeacherHyperparameters
+from .parts.umix import box_masks, cutmix, move_regions, region_scores, swaps, uncertainty
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,13 @@ class UncertaintyGuidedCollaborativeMeanTeacher(CollaborativeMeanTeacher):
 
     def mixing(self, students: list[Tensor], teacher: Tensor):
         """Return the function that mixes images (B, C, *S) as these logits (B, K, *S) ask for (CutMix: by chance)."""
-        if self.hyper.mix == "cutmix":
-            masks = box_masks(len(teacher), teacher.shape[2:], teacher.device)
-            return lambda image: cutmix(image, masks)
+        if self.hyper.mix == "umix":
+            return self.umix(students, teacher)
+        masks = box_masks(len(teacher), teacher.shape[2:], teacher.device)
+        return lambda image: cutmix(image, masks)
+
+    def umix(self, students: list[Tensor], teacher: Tensor):
+        """Return the function that overwrites the most uncertain regions of images by their most certain ones."""
         regions = self.hyper.regions if self.facts.dimensions == 2 else self.hyper.regions_3d
         first, second = (region_scores(uncertainty(student, teacher), regions) for student in students)
         written, read = swaps(first, second, self.hyper.top_k)
@@ -72,5 +76,5 @@ class UncertaintyGuidedCollaborativeMeanTeacher(CollaborativeMeanTeacher):
             return students, teacher, sum(uncertainty(student, teacher) for student in students) / 2
 
         students, teacher, before = look(image)
-        mixed = self.mixing(students, teacher)(image)
+        mixed = self.umix(students, teacher)(image)
         return {"uncertainty": before, "mixed image": mixed, "uncertainty, mixed image": look(mixed)[2]}

@@ -157,7 +157,7 @@ def _notes(study: Study, rows: list, printed: bool) -> list[str]:
         notes.append(f"paper: copied from the publication ({paper}), not measured here; it takes no part in marks and tests.")
     if any(row.reinterpretation for row in rows):
         notes.append(f"{DAGGER} a re-interpretation: the paper leaves this method open, see its file for our reading.")
-    return [*notes, *_weights(study, rows), *cautions(rows)]
+    return [*notes, *study.document.get("notes", []), *_weights(study, rows), *cautions(rows)]
 
 
 def _weights(study: Study, rows: list) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import BadInput
+from ...errors import BadInput
 
 
 def uncertainty(student: Tensor, teacher: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 The paper says what makes a patch positive, the entropies nearest to the anchor's; which patches are looked at is our
 reading: a grid of squares, and of each class a pool that shows the class. Whether a pool's slot is filled is a mask, so
-shapes are fixed and nothing waits for a GPU.
+shapes are fixed and nothing waits for a GPU; an empty slot repeats a filled one, or is black where a class has none, and is
+never a key, but counts in the statistics of batch normalisation.
 
 Shapes: K classes, M squares of all images, P slots of a class's pool, A anchors per class.
 """
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import BadInput
+from ...errors import BadInput
 
 Similarity = Literal["entropy", "confidence", "cosine"]
 LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
@@ -75,13 +76,13 @@ def draw_pool(image: Tensor, confidence: Tensor, side: int, slots: int, presence
     """Return up to ``slots`` patches per class, drawn uniformly among those whose Avg is at least ``presence``.
 
     Images are (B, C, H, W), confidences (B, K, H, W). A class that has some, but fewer than eight of them, gets the eight
-    with the highest Avg; one that has none gets an empty pool.
+    with the highest Avg above 0; one that has none gets an empty pool.
     """
     image, confidence = cut(image, side), cut(confidence, side)
     average, entropy = statistics(image, confidence)
     present = average >= presence
     highest = torch.zeros_like(present).scatter(1, average.topk(min(FEWEST, average.shape[1])).indices, True)
-    eligible = (present | highest) & present.any(1, keepdim=True)
+    eligible = (present | (highest & (average > 0))) & present.any(1, keepdim=True)
     # Eligible patches come first, in random order; in place of the others the first ones are repeated.
     drawn = (torch.rand_like(average) + eligible).topk(min(slots, average.shape[1])).indices
     valid = eligible.gather(1, drawn)
@@ -95,14 +96,13 @@ def draw_pool(image: Tensor, confidence: Tensor, side: int, slots: int, presence
 def draw_anchors(pool: Pool, count: int, confident: float, presence: float) -> tuple[Tensor, Tensor]:
     """Return slots (K, A) of up to ``count`` anchors per class and which of them are valid (K, A).
 
-    They are drawn without replacement in proportion to Avg among the slots whose Avg is at least ``confident``. A class
-    without such a slot takes those of the highest Avg instead, of at least ``presence``.
+    They are drawn without replacement in proportion to Avg among the slots whose Avg is at least ``confident``. Where
+    these are too few (a thin class hardly covers half a patch) the highest Avg below it follow, of at least ``presence``.
     """
-    sure = pool.valid & (pool.average >= confident)
-    found = sure.any(1, keepdim=True)
-    eligible = torch.where(found, sure, pool.valid & (pool.average >= presence))
-    # The largest of weight / Exp(1) are a sample without replacement in proportion to the weights.
-    race = torch.where(found, pool.average / torch.empty_like(pool.average).exponential_(), pool.average)
+    eligible = pool.valid & (pool.average >= presence)
+    # The largest of weight / Exp(1) are a sample without replacement in proportion to the weights; 1 + puts them first.
+    drawn = 1 + pool.average / torch.empty_like(pool.average).exponential_()
+    race = torch.where(pool.average >= confident, drawn, pool.average)
     anchors = race.masked_fill(~eligible, -1).topk(min(count, race.shape[1])).indices
     return anchors, eligible.gather(1, anchors)
 
