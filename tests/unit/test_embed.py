@@ -92,5 +92,5 @@ def test_vectors_are_of_the_same_patches_at_every_checkpoint(make_task, tmp_path
 
 def test_no_square_with_a_class_is_said(make_task):
     image, label = two_slices()
-    with pytest.raises(BadInput, match=r"hardly a square of 8 pixels .* make `patch` smaller"):
+    with pytest.raises(BadInput, match=r"no square of 8 pixels .* make `patch` smaller"):
         embedding.collect(make_task({"a": (image, np.zeros_like(label))}), 3, [16, 16], 8)

@@ -56,10 +56,8 @@ def collect(task: Task, count: int, shape, side: int) -> tuple[Tensor, np.ndarra
     cases, nearest = task.cases(), task.inference["kind"] == "slices"
     found = [(number, *square) for number, case in enumerate(cases) for square in _squares(case, nearest, shape, count, side)]
     others = [sum(square[-1] == index for square in found) for index in range(1, count)]
-    if sum(others) < 2:
-        raise BadInput(
-            f"hardly a square of {side} pixels in the test images of {task.data} shows a class: make `patch` smaller"
-        )
+    if not any(others):
+        raise BadInput(f"no square of {side} pixels in the test images of {task.data} that shows a class: make `patch` smaller")
     background = spread([square for square in found if square[-1] == 0], max(others))
     kept = spread(sorted([*background, *(square for square in found if square[-1])]), LIMIT)
     patches = []
