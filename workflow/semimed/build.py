@@ -9,6 +9,7 @@ import torch
 
 from . import checkpoint
 from .errors import BadInput
+from .machine import keep_memory
 from .methods import method_class
 from .methods.base import Method, settings
 from .nets.base import backbone_class, build_backbone, check_patch, set_precision
@@ -55,4 +56,6 @@ def choose_device(name: str) -> torch.device:
             raise BadInput(f"device: '{name}' is asked for, but {count} GPUs are visible; set `device:` to auto or cpu")
         torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True  # patches have one size
+    elif device.type == "cpu":
+        keep_memory()
     return device
