@@ -79,7 +79,7 @@ def test_the_split_holds_no_case_twice_and_the_test_cases_stay_out_of_training(d
 def test_the_demonstration_is_small(pristine):
     """``make demo`` has at most 60 jobs and plans from the committed configuration alone."""
     config = yaml.safe_load((pristine.root / "config/demo.yaml").read_text())
-    assert config["raw"] == {"la": "phantom"} and config["results"] != "results"
+    assert set(config["raw"].values()) == {"phantom"} and config["results"] != "results"
     planned = pristine.planned(configfile="config/demo.yaml")
     assert {"acquire", "prepare", "split", "warmup", "train_run", "table", "figure", "report"} <= set(planned.counts)
     assert sum(planned.counts.values()) + 1 <= 60

@@ -12,7 +12,7 @@ import yaml
 STUDY, CONFIG, DATASET = "config/studies/tiny-la.yaml", "config/tiny.yaml", "config/datasets/la.yaml"
 METHODS = "workflow/semimed/methods"
 SHOWN = {"table": 1, "all_tables": 1, "report": 1}
-MEASURED = ("acquire", "prepare", "split", "warmup", "train_run", "predict", "evaluate", "curve")
+MEASURED = ("acquire", "prepare", "split", "warmup", "train_run", "predict", "evaluate", "curve", "illustrate", "embed")
 
 
 def of(planned, *rules) -> dict[str, int]:

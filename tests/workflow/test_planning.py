@@ -1,8 +1,9 @@
-"""Planning: the full study without data and without torch, the style checks, and mistakes in a configuration."""
+"""Planning: all studies without data and without torch, the style checks, and mistakes in a configuration."""
 
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 import yaml
@@ -12,22 +13,31 @@ def run_clean(checkout, *command):
     return subprocess.run(command, cwd=checkout.root, capture_output=True, text=True, env=checkout.environment)
 
 
-def expected_counts(checkout, seeds: int) -> dict[str, int]:
-    """Count the jobs of the table of cml-la from its file alone: arms x budgets x seeds, and the warm-ups they share."""
-    study = yaml.safe_load((checkout.root / "config/studies/cml-la.yaml").read_text())
-    shown = {arm for table in study["tables"].values() for arm in table["rows"]}
-    trainings, warmups = 0, set()
-    for name, arm in study["arms"].items():
-        budgets = arm.get("budgets", study["budgets"]) if name in shown else []
-        trainings += len(budgets) * seeds
-        if arm["method"] in ("cps", "cfl", "cml"):
-            first = yaml.safe_dump([arm["method"], arm.get("warmup", {})], sort_keys=True)
-            warmups |= {(first, budget, seed) for budget in budgets for seed in range(seeds)}
-    each = {"train_run": trainings, "predict": trainings, "evaluate": trainings, "warmup": len(warmups)}
-    return {"acquire": 1, "prepare": 1, "split": 1, **each, "table": 1, "all_tables": 1}
+WITH_WARMUP = ("cps", "cfl", "cml", "plgcl")
 
 
-def test_the_full_study_is_planned_without_data_and_without_torch(pristine, tmp_path):
+def expected_counts(checkout, seeds: int) -> Counter:
+    """Count the jobs of all tables from the files of the studies alone: arms x budgets x seeds, and shared warm-ups."""
+    config = yaml.safe_load((checkout.root / "config/config.yaml").read_text())
+    counts, data = Counter(all_tables=1), set()
+    for study in (yaml.safe_load((checkout.root / f"config/studies/{name}.yaml").read_text()) for name in config["studies"]):
+        data.add((study["dataset"], study["preparation"]))
+        trainings, shared = 0, set()
+        for arm in study["arms"].values():
+            budgets, recipe = arm.get("budgets", study["budgets"]), arm.get("recipe", {})
+            trainings += len(budgets) * seeds
+            first = study["recipe"].get("warmup", {}) | recipe.get("warmup", {})
+            if arm["method"] in WITH_WARMUP and first.get("steps"):
+                rest = {key: value for key, value in recipe.items() if key not in ("steps", "keep", "warmup")}
+                key = yaml.safe_dump([arm["method"], arm.get("warmup", {}), first, rest], sort_keys=True)
+                shared |= {(key, budget) for budget in budgets}
+        validation = study["dataset"] == "acdc" or study["split"].get("validation", 0) > 0
+        scored = trainings * (2 if validation else 1)
+        counts += Counter(train_run=trainings, predict=scored, evaluate=scored, warmup=len(shared) * seeds, split=1, table=1)
+    return counts + Counter(acquire=len({name for name, _ in data}), prepare=len(data))
+
+
+def test_all_studies_are_planned_without_data_and_without_torch(pristine, tmp_path):
     for name in ("torch", "monai"):
         (tmp_path / f"{name}.py").write_text(f"raise ImportError('planning imported {name}')\n")
     words = ("-n", "-q", "rules", "--", "results/tables/all.tex")
@@ -36,7 +46,7 @@ def test_the_full_study_is_planned_without_data_and_without_torch(pristine, tmp_
     counts = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", done.stdout, flags=re.M)}
     total = counts.pop("total")
     assert counts == expected_counts(pristine, seeds=3) and total == sum(counts.values())
-    assert (counts["train_run"], counts["warmup"]) == (87, 42)
+    assert (counts["train_run"], counts["warmup"], counts["table"]) == (462, 81, 8)
     assert not (pristine.root / "results").exists()
 
 
