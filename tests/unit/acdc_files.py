@@ -47,7 +47,8 @@ def write_volumes(folder, first=None, patient="patient001"):
 
 
 def write_slices(folder, first=None, patient="patient001"):
-    for number, (image, label) in (("01", first or frame(seed=1)), ("02", frame((11, 6, 8), seed=2))):
+    first = first or frame((11, 7, 5), seed=1)
+    for number, (image, label) in (("01", first), ("02", frame((len(first[0]), 6, 8), seed=2))):
         for index, (flat, mask) in enumerate(zip(image, label, strict=True), start=1):
             write_h5(folder / f"{patient}_frame{number}_slice_{index}.h5", flat, mask)
 

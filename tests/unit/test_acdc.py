@@ -60,7 +60,7 @@ def test_the_affine_turns_nothing(acdc, tmp_path):
 @pytest.mark.parametrize("place", ["data", "."])
 def test_h5_volumes(acdc, tmp_path, place):
     write_volumes(tmp_path / place)
-    write_slices(tmp_path / "data" / "slices", patient="patient002")  # ignored: volumes are there
+    write_slices(tmp_path / "data" / "slices")  # ignored: volumes are there
     layout, scans = read_all(acdc, tmp_path)
     assert layout == "h5" and [scan.case for scan in scans] == ["patient001_frame01", "patient001_frame02"]
     image, label = frame(seed=2)
@@ -71,14 +71,14 @@ def test_h5_volumes(acdc, tmp_path, place):
 
 def test_nifti_is_taken_before_h5(acdc, tmp_path):
     write_volumes(tmp_path / "data")
-    write_patient(tmp_path / "training" / "patient002")
+    write_patient(tmp_path / "training" / "patient001")
     assert acdc.find(tmp_path)[0] == "nifti"
 
 
 def test_slices_are_stacked_by_number(acdc, tmp_path):
     write_slices(tmp_path / "data" / "slices")
     layout, scans = read_all(acdc, tmp_path)
-    assert layout == "slices" and [scan.image.shape for scan in scans] == [(1, 4, 7, 5), (1, 11, 6, 8)]
+    assert layout == "slices" and [scan.image.shape for scan in scans] == [(1, 11, 7, 5), (1, 11, 6, 8)]
     image, label = frame((11, 6, 8), seed=2)  # slice 10 comes after slice 9, not after slice 1
     np.testing.assert_array_equal(scans[1].image[0], image)
     np.testing.assert_array_equal(scans[1].label, label)

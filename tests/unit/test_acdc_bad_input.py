@@ -96,6 +96,26 @@ def test_missing_slice(acdc, tmp_path, lost):
     assert f"no patient001_frame02_slice_{lost}.h5 in" in bad_line(acdc, tmp_path)
 
 
+def test_missing_last_slice(acdc, tmp_path):
+    write_slices(tmp_path / "data" / "slices")
+    last = max(
+        (tmp_path / "data" / "slices").glob("patient001_frame02_slice_*.h5"), key=lambda path: int(path.stem.rpartition("_")[2])
+    )
+    last.unlink()
+    assert re.search("slices of patient001_frame01, but .* of patient001_frame02 in .*get it again", bad_line(acdc, tmp_path))
+
+
+def test_one_frame_for_both_phases(acdc, tmp_path):
+    write_patient(tmp_path / "patient001", info="ED: 12\nES: 12\n")
+    assert re.search("ED and ES are both frame 12 in .*Info.cfg: two frames are needed", bad_line(acdc, tmp_path))
+
+
+def test_a_patient_that_another_layout_alone_has(acdc, tmp_path):
+    write_volumes(tmp_path / "data")
+    write_slices(tmp_path / "data" / "slices", patient="patient002")
+    assert "patient002 is only in another layout than the h5 files" in bad_line(acdc, tmp_path)
+
+
 def test_slices_that_disagree(acdc, tmp_path):
     write_slices(tmp_path / "data" / "slices")
     write_h5(tmp_path / "data" / "slices" / "patient001_frame01_slice_3.h5", np.ones((8, 5)), np.ones((8, 5)))

@@ -209,8 +209,7 @@ def test_one_iteration_of_real_networks(net, shape):
     assert all(p.grad is None and not p.requires_grad for p in method.teacher.parameters())
     first, second = (list(student.parameters()) for student in method.students)
     teacher = list(method.teacher.parameters())
-    followed = zip(teacher, first, second, strict=True)
-    assert all(torch.allclose(t, 0.99 * a + 0.01 * b) for t, a, b in followed), "a copy at first"
+    assert all(torch.allclose(t, 0.99 * a + 0.01 * b) for t, a, b in zip(teacher, first, second, strict=True))
 
 
 DICE_ONLY = {"dice": "linear-sample", "loss": "dice", "view": "photometric", "together": False}

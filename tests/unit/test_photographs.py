@@ -98,7 +98,7 @@ def test_truncated_pictures(tmp_path, ending, lost):
     file = write(tmp_path / f"x.{ending}", pixels())
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) - (lost if isinstance(lost, int) else int(lost * len(whole)))])
-    with pytest.raises(BadInput, match=rf"damaged, truncated or unknown picture in {file} .*: get the file again"):
+    with pytest.raises(BadInput, match=rf"damaged, truncated or unknown picture in {file}.*: get the file again"):
         read_image(file)
 
 

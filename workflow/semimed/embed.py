@@ -13,8 +13,7 @@ from .files import atomic
 from .illustrate import spread
 from .predict import Task, patch_of
 from .randomness import seeded
-from .resize import resize_image, resize_label, zoom_nearest
-from .samples import in_range
+from .samples import in_range, picture_labels, pictures
 from .store import Case, load_image, load_label
 
 LIMIT = 400
@@ -53,8 +52,8 @@ def collect(task: Task, count: int, shape, side: int) -> tuple[Tensor, np.ndarra
     where that covers half; what does not belong to its class is black. No more of the background than of any other class,
     and ``LIMIT`` patches in all, evenly spaced in the order of cases, slices, rows and columns.
     """
-    cases, nearest = task.cases(), task.inference["kind"] == "slices"
-    found = [(number, *square) for number, case in enumerate(cases) for square in _squares(case, nearest, shape, count, side)]
+    cases = task.cases()
+    found = [(number, *square) for number, case in enumerate(cases) for square in _squares(case, shape, count, side)]
     others = [sum(square[-1] == index for square in found) for index in range(1, count)]
     if not any(others):
         raise BadInput(f"no square of {side} pixels in the test images of {task.data} that shows a class: make `patch` smaller")
@@ -64,7 +63,8 @@ def collect(task: Task, count: int, shape, side: int) -> tuple[Tensor, np.ndarra
     for number, case in enumerate(cases):
         chosen = [square for square in kept if square[0] == number]
         if chosen:
-            images, labels = _image(case, nearest, shape), _label(case, nearest, shape)
+            images = in_range(pictures(torch.from_numpy(load_image(case)), shape))
+            labels = picture_labels(torch.from_numpy(load_label(case)), shape)
         for _, b, row, column, kind in chosen:
             place = (slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side))
             patches.append(images[(b, slice(None), *place)] * (labels[(b, *place)] == kind))
@@ -72,22 +72,12 @@ def collect(task: Task, count: int, shape, side: int) -> tuple[Tensor, np.ndarra
     return torch.stack(patches), kinds, np.array([cases[square[0]].case for square in kept])
 
 
-def _squares(case: Case, nearest: bool, shape, count: int, side: int) -> list[list[int]]:
+def _squares(case: Case, shape, count: int, side: int) -> list[list[int]]:
     """Return [slice, row, column, class] of the squares of a case that show a class."""
-    masks = F.one_hot(_label(case, nearest, shape).long(), count).movedim(-1, 1).float()
+    masks = F.one_hot(picture_labels(torch.from_numpy(load_label(case)), shape).long(), count).movedim(-1, 1).float()
     cover = F.avg_pool2d(masks, side)
     share, kind = cover[:, 1:].max(1)
     shown = share >= COVER
     places = (shown | (cover[:, 0] >= 0.5)).nonzero()
     kind = torch.where(shown, kind + 1, 0)
     return torch.cat([places, kind[tuple(places.T)][:, None]], 1).tolist()
-
-
-def _image(case: Case, nearest: bool, shape) -> Tensor:
-    image = in_range(torch.from_numpy(load_image(case)))
-    return zoom_nearest(image, shape).transpose(0, 1) if nearest else resize_image(image[None], shape)
-
-
-def _label(case: Case, nearest: bool, shape) -> Tensor:
-    label = torch.from_numpy(load_label(case))
-    return zoom_nearest(label, shape) if nearest else resize_label(label[None], shape)

@@ -11,8 +11,7 @@ from .build import choose_device, load_method
 from .files import atomic
 from .predict import Task, patch_of
 from .randomness import seeded
-from .resize import resize_image, resize_label, zoom_nearest
-from .samples import in_range
+from .samples import in_range, picture_labels, pictures
 from .store import Case, load_image, load_label
 
 
@@ -54,11 +53,9 @@ def spread(items: list, count: int) -> list:
 def sample_of(case: Case, kind: str, patch) -> tuple[Tensor, Tensor]:
     """Return one image (C, *patch) float32 of a case, as a method sees it, and its label (*patch); ``kind`` of inference."""
     image, label = torch.from_numpy(load_image(case)), torch.from_numpy(load_label(case))
-    if kind == "whole":
-        return resize_image(in_range(image)[None], patch)[0], resize_label(label[None], patch)[0]
-    if kind == "slices":
-        place = int((label > 0).sum((1, 2)).argmax())
-        return zoom_nearest(in_range(image)[:, place], patch), zoom_nearest(label[place], patch)
+    if kind != "sliding":
+        place = int((label > 0).sum((1, 2)).argmax()) if kind == "slices" else 0
+        return in_range(pictures(image, patch)[place]), picture_labels(label, patch)[place]
     return tuple(_central(array, patch) for array in (in_range(image), label))
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from .components import largest_component
 from .errors import BadInput
-from .resize import resize_image, zoom_nearest
-from .samples import in_range
+from .resize import zoom_nearest
+from .samples import in_range, pictures
 
 
 def window_starts(length: int, patch: int, stride: int) -> list[int]:
@@ -63,7 +63,7 @@ def sliced(predict: Callable[[Tensor], Tensor], image: Tensor, patch, batch: int
 
     Each slice is resized to ``patch`` and its probabilities back by nearest neighbour, as in the SSL4MIS family.
     """
-    slices = zoom_nearest(image, patch).transpose(0, 1)
+    slices = in_range(pictures(image, patch))
     parts = [predict(slices[first : first + batch]).float() for first in range(0, len(slices), batch)]
     return zoom_nearest(torch.cat(parts).transpose(0, 1), image.shape[-2:])
 
@@ -75,14 +75,14 @@ def whole(predict: Callable[[Tensor], Tensor], image: Tensor, patch) -> Tensor:
     The logarithms are interpolated: they differ from the logits, which the public code resizes, by a term that all
     classes share, so the most probable class is the same.
     """
-    resized = resize_image(image[None], patch)
+    resized = in_range(pictures(image, patch))
     logarithms = predict(resized).float().clamp_min(torch.finfo(torch.float32).tiny).log()
     return F.interpolate(logarithms, image.shape[-2:], mode="bilinear", align_corners=False)[0].softmax(0)
 
 
 def predict_case(method, image: Tensor, output: str | None, settings: dict, patch) -> Tensor:
     """Return probabilities (K, *S) of one prepared image (C, *S), inferred the study's way; the method is in eval mode."""
-    batch, image = settings.get("batch", 4), in_range(image)
+    batch = settings.get("batch", 4)
 
     def predict(x: Tensor) -> Tensor:
         return method.predict(x, output)
@@ -91,7 +91,7 @@ def predict_case(method, image: Tensor, output: str | None, settings: dict, patc
         return sliced(predict, image, patch, batch)
     if settings["kind"] == "whole":
         return whole(predict, image, patch)
-    return sliding_window(predict, image, patch, settings["stride"], batch)
+    return sliding_window(predict, in_range(image), patch, settings["stride"], batch)
 
 
 def label_map(probabilities: Tensor, settings: dict) -> np.ndarray:

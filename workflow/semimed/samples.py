@@ -17,6 +17,22 @@ def in_range(image: Tensor) -> Tensor:
     return image.float() / 255 if image.dtype == torch.uint8 else image.float()
 
 
+def pictures(image: Tensor, shape) -> Tensor:
+    """Return (n, C, h, w) of the stored type on a grid of ``shape``: a volume's slices (C, S, H, W), or a photograph (C, H, W).
+
+    Slices take nearest neighbours, as SSL4MIS does; a photograph is smoothed and interpolated.
+    """
+    if image.ndim == 4:
+        return zoom_nearest(image, shape).transpose(0, 1).contiguous()
+    resized = resize_image(image[None], shape)
+    return resized.round().clamp(0, 255).to(torch.uint8) if image.dtype == torch.uint8 else resized
+
+
+def picture_labels(label: Tensor, shape) -> Tensor:
+    """Return the labels (n, h, w) that go with ``pictures`` of labels (S, H, W) or (H, W)."""
+    return zoom_nearest(label, shape) if label.ndim == 3 else resize_label(label[None], shape)
+
+
 class Patches:
     """``sample: patch``: a random patch of a volume (C, *S); one sample per case."""
 
@@ -25,7 +41,7 @@ class Patches:
         for case in cases:
             _check_patch(case, recipe["patch"])
         place = device if _fits(sum(case.image.stat().st_size for case in cases), device) else torch.device("cpu")
-        self.images = [torch.from_numpy(np.array(load_image(case))).to(place) for case in cases]
+        self.images = [torch.from_numpy(load_image(case)).to(place) for case in cases]
         self.labels = [torch.from_numpy(load_label(case)).to(place) for case in cases[:labelled]]
         self.names = [case.case for case in cases]
         self.labelled = labelled
@@ -48,11 +64,7 @@ class Patches:
 
 
 class Images:
-    """``sample: slice`` and ``sample: image``: pictures resized once to the patch (h, w), turned in batches when drawn.
-
-    A slice of a volume (C, S, H, W) takes nearest neighbours, as SSL4MIS does with image and label; a photograph
-    (C, H, W) is smoothed and interpolated.
-    """
+    """``sample: slice`` and ``sample: image``: pictures resized once to the patch (h, w), turned in batches when drawn."""
 
     def __init__(self, cases: list[Case], labelled: int, recipe: dict, device: torch.device):
         self.recipe, self.device, self.shape = recipe, device, tuple(recipe["patch"])
@@ -66,10 +78,10 @@ class Images:
                 )
         images, labels, self.names, self.aspects = [], [], [], []
         for number, case in enumerate(cases):
-            image = self._resized_image(torch.from_numpy(np.array(load_image(case))))
+            image = pictures(torch.from_numpy(load_image(case)), self.shape)
             images.append(image)
             if number < labelled:
-                labels.append(self._resized_label(torch.from_numpy(load_label(case))))
+                labels.append(picture_labels(torch.from_numpy(load_label(case)), self.shape))
             self.names += [f"{case.case} slice {n}" for n in range(len(image))] if axes == 3 else [case.case]
             self.aspects += [case.shape[-2] / case.shape[-1]] * len(image)
         self.images, self.labels = torch.cat(images), torch.cat(labels)
@@ -92,16 +104,6 @@ class Images:
         """Return a sample without augmentation, (C, h, w) float32 and (h, w), the label of an unlabelled one being ``None``."""
         label = self.labels[index].to(self.device).long() if index < self.labelled else None
         return in_range(self.images[index].to(self.device)), label
-
-    def _resized_image(self, image: Tensor) -> Tensor:
-        """Return (n, C, h, w) of the stored type: the slices of a volume, or the one photograph."""
-        if self.mode == "nearest":
-            return zoom_nearest(image, self.shape).transpose(0, 1).contiguous()
-        resized = resize_image(image[None], self.shape)
-        return resized.round().clamp(0, 255).to(torch.uint8) if image.dtype == torch.uint8 else resized
-
-    def _resized_label(self, label: Tensor) -> Tensor:
-        return zoom_nearest(label, self.shape) if self.mode == "nearest" else resize_label(label[None], self.shape)
 
 
 SAMPLES = {"patch": Patches, "slice": Images, "image": Images}

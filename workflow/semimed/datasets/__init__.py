@@ -6,7 +6,7 @@ from pathlib import Path
 from ..errors import BadInput, nearest
 from .base import DataSet
 
-NOT_DATA_SETS = {"__init__", "base", "photographs", "photograph_phantoms"}
+NOT_DATA_SETS = {"__init__", "base", "photographs"}
 
 
 def known() -> list[str]:

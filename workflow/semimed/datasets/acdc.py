@@ -15,14 +15,15 @@ affine turns nothing: the published files are in stored order too, so all layout
 import dataclasses
 import gzip
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import nibabel
 import numpy as np
-from scipy import ndimage
 
 from ..errors import BadInput, nearest
 from .base import DataSet, RawCase, Scan, check_finite, check_label, check_options, check_shape, read_h5
+from .phantoms.short_axis import draw
 
 PLACES = [f"{top}/{part}" for top in (".", "database", "ACDC/database") for part in (".", "training", "testing")]
 FRAMES = {"01": "ED", "02": "ES"}
@@ -44,6 +45,7 @@ class ACDC(DataSet):
         for layout, look in (("nifti", _find_nifti), ("h5", _find_volumes), ("slices", _find_slices)):
             cases = look(Path(raw))
             if cases:
+                _check_nothing_hidden(cases, layout, Path(raw))
                 return layout, sorted(cases, key=lambda case: case.case)
         raise BadInput(f"no patientNNN/Info.cfg and no patientNNN_frameFF.h5 in {raw}: {by_hand or 'put the raw data there'}")
 
@@ -91,9 +93,17 @@ class ACDC(DataSet):
             numbers = {"ED": rng.integers(3, 7), "ES": rng.integers(9, 15)}
             lines = {**numbers, "Group": "NOR", "Height": "170.0", "NbFrame": 30, "Weight": "70.0"}
             (patient / "Info.cfg").write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
-            for number, (image, label) in zip(numbers.values(), _draw(rng, tuple(options["shape"])), strict=True):
+            for number, (image, label) in zip(numbers.values(), draw(rng, tuple(options["shape"])), strict=True):
                 _write_nifti(patient / f"{patient.name}_frame{number:02d}.nii.gz", image)
                 _write_nifti(patient / f"{patient.name}_frame{number:02d}_gt.nii.gz", label)
+
+
+def _check_nothing_hidden(cases: list[RawCase], layout: str, raw: Path) -> None:
+    """Raise ``BadInput`` where a layout that comes later holds patients that the chosen one lacks."""
+    files = {**_look(raw, ("data", "."), VOLUME), **_look(raw, ("data/slices", "slices"), SLICE)}
+    hidden = {name.partition("_")[0] for name in files} - {case.group for case in cases}
+    if hidden:
+        raise BadInput(f"{min(hidden)} is only in another layout than the {layout} files of {raw}: move one of them away")
 
 
 def _find_nifti(raw: Path) -> list[RawCase]:
@@ -126,6 +136,8 @@ def _frame_numbers(info: Path) -> dict[str, int]:
     for phase in FRAMES.values():
         if not re.fullmatch("[0-9]+", values.get(phase, "")):
             raise BadInput(f"'{phase}: {values.get(phase, '')}' in {info}: the number of a frame is needed; {AGAIN}")
+    if int(values["ED"]) == int(values["ES"]):
+        raise BadInput(f"ED and ES are both frame {values['ED']} in {info}: two frames are needed; {AGAIN}")
     return {phase: int(values[phase]) for phase in FRAMES.values()}
 
 
@@ -146,6 +158,10 @@ def _find_slices(raw: Path) -> list[RawCase]:
             folder = next(iter(stack.values())).parent
             raise BadInput(f"no {case}_slice_{min(missing)}.h5 in {folder}, which has {len(stack)} slices of it: {AGAIN}")
         cases.append(RawCase(case, patient, {f"slice {number}": stack[number] for number in sorted(stack)}))
+    for first, second in pairwise(sorted(cases, key=lambda case: case.case)):
+        counts = len(first.files), len(second.files)
+        if first.group == second.group and counts[0] != counts[1]:
+            raise BadInput(f"{counts[0]} slices of {first.case}, but {counts[1]} of {second.case} in {raw}: {AGAIN}")
     return _both_frames(cases, raw)
 
 
@@ -201,34 +217,3 @@ def _write_nifti(file: Path, volume: np.ndarray) -> None:
     nifti = nibabel.Nifti1Image(volume.T, np.diag((1.5625, 1.5625, 10, 1)))
     # no time in gzip's header: the bytes depend on the options only
     file.write_bytes(gzip.compress(nifti.to_bytes(), mtime=0))
-
-
-def _draw(rng: np.random.Generator, shape: tuple[int, int, int]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Draw the ED and the ES frame of one phantom: image int16 (S, H, W) and label uint8 {0, 1, 2, 3}.
-
-    A left ventricle inside a ring of myocardium with a right ventricle beside it, smaller from base to apex, contracted
-    at ES, among vessels as bright as the blood in it, with soft edges, a bias field and noise.
-    """
-    unit, taper = min(shape[1:]), np.linspace(1, rng.uniform(0.4, 0.6), shape[0])[:, None, None]
-    grid = np.indices(shape[1:]) - np.multiply(shape[1:], rng.uniform(0.46, 0.54, 2))[:, None, None]
-    side = rng.uniform(0, 2 * np.pi)
-    tissue = ndimage.gaussian_filter(rng.standard_normal(shape), (0.5, 3, 3))
-    background = 90 + 20 * tissue / tissue.std()
-    for angle in side + np.pi + rng.uniform(-1.5, 1.5, 3):
-        background[:, _disc(grid, angle, unit * rng.uniform(0.35, 0.45), unit * rng.uniform(0.05, 0.12))] = 200
-    bias = 1 + sum(rng.uniform(-0.4, 0.4) * axis / n for axis, n in zip(grid, shape[1:], strict=True))
-    cavity, wall = unit * rng.uniform((0.12, 0.06), (0.15, 0.08))
-    frames = []
-    for squeeze in (1, rng.uniform(0.6, 0.75)):
-        outer = (cavity * squeeze + wall * (2 - squeeze)) * taper
-        label = _disc(grid, side, outer, 0.9 * outer * squeeze).astype(np.uint8)
-        label[_disc(grid, side, 0, outer)] = 2
-        label[_disc(grid, side, 0, cavity * squeeze * taper)] = 3
-        image = np.where(label > 0, np.array((0, 190, 80, 210))[label], background)
-        image = ndimage.gaussian_filter(image, (0, 0.6, 0.6)) * bias + 12 * rng.standard_normal(shape)
-        frames.append((image.clip(0).round().astype(np.int16), label))
-    return frames
-
-
-def _disc(grid: np.ndarray, angle: float, distance, radius) -> np.ndarray:
-    return (grid[0] - distance * np.sin(angle)) ** 2 + (grid[1] - distance * np.cos(angle)) ** 2 <= radius**2

@@ -4,7 +4,7 @@
 picture of gland numbers. ``Overlay`` is for the eye only and not read.
 """
 
-from .photograph_phantoms import Look
+from .phantoms.photographs import Look
 from .photographs import Photographs
 
 MASKS = ("Annotation", "Annotations")

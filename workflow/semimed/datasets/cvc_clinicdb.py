@@ -9,7 +9,7 @@ import bisect
 from pathlib import Path
 
 from ..errors import BadInput
-from .photograph_phantoms import Look
+from .phantoms.photographs import Look
 from .photographs import Photographs
 
 # The last frame of each sequence, as tabulated on the official page (polyp.grand-challenge.org/CVCClinicDB). Three

@@ -3,7 +3,7 @@
 2594 JPEG images of many sizes, and masks {0, 255} as PNG.
 """
 
-from .photograph_phantoms import Look
+from .phantoms.photographs import Look
 from .photographs import Photographs
 
 IMAGES, MASKS = "ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"

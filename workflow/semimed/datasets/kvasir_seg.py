@@ -4,7 +4,7 @@
 with compression noise; many copies hold them as PNG.
 """
 
-from .photograph_phantoms import Look
+from .phantoms.photographs import Look
 from .photographs import Photographs
 
 

@@ -10,11 +10,11 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ..errors import BadInput
 from .base import DataSet, RawCase, Scan, check_label, check_options, check_shape
-from .photograph_phantoms import Look, draw, save
+from .phantoms.photographs import Look, draw, save
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
 FORMATS = ("JPEG", "PNG", "TIFF")  # no other decoder ever sees a file, whatever its name
@@ -148,7 +148,8 @@ def read_mask(file: Path, numbered: bool = False, soft: bool = False) -> np.ndar
     """Return a mask as uint8 (H, W) in {0, 1}.
 
     A lossless mask has the values {0, 255} or {0, 1}. A JPEG mask, or any mask where ``soft``, is cut above 127,
-    unless too many pixels lie in between for compression noise or soft edges. Where ``numbered``, every value but 0
+    unless too many pixels lie in between for compression noise or soft edges (a third level on fewer pixels goes
+    unseen in a JPEG). Where ``numbered``, every value but 0
     is foreground. Raises ``BadInput`` for colours, for more than two levels and for a damaged file.
     """
     picture, kind = _open(file)
@@ -167,7 +168,7 @@ def read_mask(file: Path, numbered: bool = False, soft: bool = False) -> np.ndar
     if set(present) <= {0, 255} or (lossless and set(present) <= {0, 1}):
         return (levels > 0).astype(np.uint8)
     blurred = counts[32:224].sum() / levels.size
-    if (lossless and not soft) or blurred > BLURRED:
+    if (lossless and (not soft or len(present) == 3)) or blurred > BLURRED:
         shown = ", ".join(map(str, present[:8])) + (", ..." if len(present) > 8 else "")
         raise BadInput(
             f"{len(present)} grey levels ({shown}) in the mask {file}, {blurred:.0%} of its pixels between black and white: "
@@ -188,6 +189,8 @@ def _open(file: Path) -> tuple[Image.Image, str]:
         picture.load()
     except Image.DecompressionBombError as error:
         raise BadInput(f"too many pixels in {file} ({error}): get the file again, or move the image away") from error
+    except UnidentifiedImageError as error:
+        raise BadInput(f"damaged, truncated or unknown picture in {file}: get the file again") from error
     except Exception as error:  # Pillow's decoders raise errors of many kinds: all of them mean a bad file
         raise BadInput(f"damaged, truncated or unknown picture in {file} ({error}): get the file again") from error
     return picture, "16-bit RGB" if deep else NAMES.get(picture.mode, picture.mode)
