@@ -139,7 +139,6 @@ RECIPES = {
     "budget 0": (("budgets", [0]), "0", ("budget '0' for 7 training units", "1 to 7")),
     "budget too large": (("budgets", [8]), "8", ("budget '8' for 7 training units", "1 to 7")),
     "patch too large": (("patch", [16, 16, 48]), "2", ("16x16x48", "make the patch smaller")),
-    "patch not divisible": (("patch", [16, 16, 24]), "2", ("16x16x24", "multiple of 16")),
 }
 
 

@@ -79,6 +79,12 @@ MISTAKES = {
     "backbone": (STUDY, "{name: vnet,", "{name: v-net,", "unknown backbone 'v-net'; did you mean 'vnet'?"),
     "option of the backbone": (STUDY, "width: 2", "widht: 2", "unknown key 'widht'; did you mean 'width'?"),
     "method": (STUDY, "method: ua-mt", "method: uamt", "unknown method 'uamt'; did you mean 'ua-mt'?"),
+    "patch not divisible": (
+        STUDY,
+        "[16, 16, 16]\n  aug",
+        "[16, 16, 24]\n  aug",
+        "16x16x24: every side must be a multiple of 16",
+    ),
     "hyper-parameter": (
         STUDY,
         "{unsupervised: 0.5}",
