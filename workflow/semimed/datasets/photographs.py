@@ -5,6 +5,7 @@ turns an image after its EXIF orientation: the masks were drawn on the pixels as
 mark, so turning the image alone would tear the pair apart.
 """
 
+import abc
 import dataclasses
 import io
 from pathlib import Path
@@ -56,9 +57,9 @@ class Photographs(DataSet):
         """Return the group of a case: the case itself, where nothing better is known."""
         return case
 
+    @abc.abstractmethod
     def phantom_files(self, index: int, cases: int) -> tuple[str, str]:
         """Return where image and mask of phantom ``index`` of ``cases`` stand in the raw folder."""
-        raise NotImplementedError
 
     def find(self, raw: Path, by_hand: str = "") -> tuple[str, list[RawCase]]:
         """See ``DataSet.find``: every image has its mask and every mask its image; the layout is the root, or ``.``."""
@@ -149,8 +150,8 @@ def read_mask(file: Path, numbered: bool = False, soft: bool = False) -> np.ndar
 
     A lossless mask has the values {0, 255} or {0, 1}. A JPEG mask, or any mask where ``soft``, is cut above 127,
     unless too many pixels lie in between for compression noise or soft edges (a third level on fewer pixels goes
-    unseen in a JPEG). Where ``numbered``, every value but 0
-    is foreground. Raises ``BadInput`` for colours, for more than two levels and for a damaged file.
+    unseen in a JPEG). Where ``numbered``, every value but 0 is foreground. Raises ``BadInput`` for colours, for more
+    than two levels and for a damaged file.
     """
     picture, kind = _open(file)
     lossless = picture.format in ("PNG", "TIFF")

@@ -52,7 +52,7 @@ class Hyperparameters:
     pool: int = 64  # patches per class and step; not in the paper
     anchors: int = 8  # queries per class and step; not in the paper
     presence: float = 0.05  # the least Avg of a patch that shows a class; not in the paper
-    anchor_confidence: float = 0.5  # the least Avg of an anchor, where a class reaches it; not in the paper
+    anchor_confidence: float = 0.5  # Avg from which anchors are drawn; below it the highest follow; not in the paper
 
 
 @dataclass(frozen=True)
