@@ -40,7 +40,7 @@ freeze: .venv/test.stamp
 
 demo: setup
 	$(SNAKEMAKE) --configfile config/demo.yaml --quiet rules host
-	@echo; cat results/demo/tables/demo-la.md results/demo/tables/demo-acdc.md
+	@echo; cat results/demo/tables/demo-la.md results/demo/tables/demo-acdc.md results/demo/tables/demo-isic.md
 	@echo "Table:   results/demo/tables/all.tex (and .md, .csv per study)"
 	@echo "Figures: results/demo/figures/"
 	@echo "Report:  results/demo/report.html"

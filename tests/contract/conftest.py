@@ -14,8 +14,8 @@ def one_thread():
 def data_of(tmp_path_factory):
     """Return the tiny prepared data set of a subject; not to be changed."""
     folder = tmp_path_factory.mktemp("data")
-    made = {flat: tiny.write_data(folder / ("flat" if flat else "solid"), flat) for flat in (False, True)}
-    return lambda subject: made[tiny.is_flat(subject)]
+    made = {kind: tiny.write_data(folder / f"{kind}-data", kind) for kind in tiny.SETUPS}
+    return lambda subject: made[tiny.kind_of(subject)]
 
 
 @pytest.fixture(scope="session")

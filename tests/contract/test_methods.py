@@ -1,6 +1,7 @@
 """What every method must keep, those of the package and four toys that stand for what is to come."""
 
 import ast
+import csv
 import dataclasses
 import json
 import os
@@ -27,13 +28,14 @@ from tiny import (
     equal,
     example,
     history,
-    is_flat,
     iterate,
+    kind_of,
     make_job,
     make_spec,
     make_trainer,
     run,
     stop_after,
+    task_of,
     train,
     weights,
     write_data,
@@ -94,12 +96,12 @@ def test_outputs_are_declared_headline_first(trainer, name):
 def test_predictions_are_probabilities_and_deterministic(straight, name):
     method, _ = load_method(straight(name) / "weights" / "last.pt", torch.device("cpu"))
     assert not any(module.training for module in method.modules())
-    image, classes = example(name), 4 if is_flat(name) else 2
+    image, classes = example(name), {"": 2, "2d": 4, "class": 7}[kind_of(name)]
     for output in method.outputs:
         with torch.no_grad():
             first, second = method.predict(image, output), method.predict(image, output)
             alone = method.predict(image[:1], output)
-        assert first.shape == (2, classes, *image.shape[2:]) and first.dtype == torch.float32
+        assert first.shape == (2, classes, *(() if kind_of(name) == "class" else image.shape[2:])) and first.dtype == torch.float32
         assert torch.equal(first, second) and torch.allclose(first[:1], alone, atol=1e-6)
         assert first.min() >= 0 and torch.allclose(first.sum(1), torch.ones(()), atol=1e-5)
     with torch.no_grad():
@@ -161,15 +163,33 @@ def test_a_resumed_run_equals_a_straight_one(tmp_path, data_of, warmups, straigh
 @every_method
 def test_unlabelled_annotations_and_test_cases_are_never_read(tmp_path, warmups, straight, name):
     """Labels of unlabelled cases are garbage or gone, test cases are gone; every weight stays the same."""
-    data = write_data(tmp_path / "data", is_flat(name))
+    data = write_data(tmp_path / "data", kind_of(name))
+    (_spoil_classes if kind_of(name) == "class" else _spoil_masks)(data)
+    folder = run(make_spec(name), tmp_path / "run", data, warmup=warmups(name))
+    for kept in ("last", "best"):
+        assert equal(weights(folder, kept), weights(straight(name), kept))
+
+
+def _spoil_masks(data):
     for rank in range(LABELLED, 14):
         path = data / f"train{rank:02d}.label.npy"
         np.save(path, np.full_like(np.load(path), 255)) if rank % 2 else path.unlink()
     for path in data.glob("test*.npy"):
         path.unlink()
-    folder = run(make_spec(name), tmp_path / "run", data, warmup=warmups(name))
-    for kept in ("last", "best"):
-        assert equal(weights(folder, kept), weights(straight(name), kept))
+
+
+def _spoil_classes(data):
+    """Give unlabelled and test cases another class, test cases other pixels too."""
+    rows = list(csv.reader((data / "cases.csv").open(newline="")))
+    images = np.load(data / "images.npy")
+    for number, row in enumerate(rows[1:]):
+        if row[0].startswith("test") or (row[0].startswith("train") and int(row[0][-2:]) >= LABELLED):
+            row[4] = "0;0;0;0;0;0;1" if row[4] != "0;0;0;0;0;0;1" else "1;0;0;0;0;0;0"
+        if row[0].startswith("test"):
+            images[number] = 255 - images[number]
+    np.save(data / "images.npy", images)
+    with (data / "cases.csv").open("w", newline="") as handle:
+        csv.writer(handle).writerows(rows)
 
 
 @every_method
@@ -203,7 +223,7 @@ def test_state_is_of_final_shape_from_construction(straight, name):
     assert {key: value.shape for key, value in fresh.state_dict().items()} == {k: v.shape for k, v in trained.items()}
 
 
-def changed(entry) -> dict:
+def changed(entry, task: str) -> dict:
     """Return every hyper-parameter with another value than its default."""
 
     def other(key, value):
@@ -213,13 +233,13 @@ def changed(entry) -> dict:
             return next(word for word in entry.words.get(key, ("another",)) if word != value)
         return value + 2 if isinstance(value, int) else value / 2 + 0.01
 
-    return {key: other(key, value) for key, value in entry.hyperparameters.items()}
+    return {key: other(key, value) for key, value in entry.defaults[task].items()}
 
 
 @pytest.mark.parametrize("name", WITH_WARMUP)
 def test_the_warm_up_depends_on_warmup_alone(tmp_path, data_of, warmups, name):
-    hyper = changed(entry_of(name))
-    assert all(value != entry_of(name).hyperparameters[key] for key, value in hyper.items())
+    hyper, defaults = changed(entry_of(name), task_of(name)), entry_of(name).defaults[task_of(name)]
+    assert all(value != defaults[key] for key, value in hyper.items())
     spec = make_spec(name, "warmup", hyperparameters=hyper)
     folder = run(spec, tmp_path / "warmup", data_of(name), stage="warmup", kept=[])
     assert equal(weights(folder, "selected"), weights(warmups(name), "selected"))

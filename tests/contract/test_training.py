@@ -10,7 +10,7 @@ import pytest
 import torch
 from semimed import train as training
 from semimed import trainer as looping
-from semimed import validation as validating
+from semimed.tasks import segmentation
 from semimed.errors import BadInput
 from semimed.history import History
 from semimed.trainer import Trainer
@@ -78,7 +78,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, trainer, data, monkey
 
 def test_validation_selects_the_earliest_best(tmp_path, data, monkeypatch):
     scores = iter([0.5, 0.5, 0.6, 0.8, 0.7, 0.7])  # two cases, steps 3, 6 and 8
-    monkeypatch.setattr(validating, "score_case", lambda *given: [{"dice": next(scores)}])
+    monkeypatch.setattr(segmentation, "score_case", lambda *given: [{"class": "atrium", "dice": next(scores)}])
     folder = run(make_spec("supervised"), tmp_path / "run", data)
     record = json.loads((folder / "run.json").read_text())["validation"]
     assert record["scores"] == [[3, pytest.approx(0.5)], [6, pytest.approx(0.7)], [8, pytest.approx(0.7)]]

@@ -1,6 +1,7 @@
 """Trainings small enough to be run by the hundred: eight steps of a network of width 2.
 
-A *subject* is a method on samples of some dimensions: ``mt`` on volumes of 24x24x16, ``mt:2d`` on slices of 3x60x52.
+A *subject* is a method on samples of one kind: ``mt`` segments volumes of 24x24x16, ``mt:2d`` slices of 3x60x52, and
+``mt:class`` classifies images of 32x32.
 """
 
 import csv
@@ -55,6 +56,23 @@ SOLID = {
 }
 
 
+#: what a subject that classifies has instead
+CLASSES = {
+    "dataset": "isic2018-cls",
+    "backbone": {"name": "densenet121", "drop_rate": 0.0, "pretrained": False, "stem": 8, "growth": 4, "blocks": [1, 1, 1, 1]},
+    "recipe": {
+        **RECIPE,
+        "sample": "image",
+        "patch": [32, 32],
+        "augment": "none",
+        "epochs": 4,
+        "optimiser": {"name": "sgd", "lr": 0.02, "momentum": 0.9},
+    },
+    "validation": {"kind": "whole", "batch": 4, "largest_component": False, "geometry": "prepared"},
+}
+SETUPS = {"": SOLID, "2d": FLAT, "class": CLASSES}
+
+
 @cache
 def discover() -> list[str]:
     """Put the toys beside the package's methods for this test session, and return the names of all.
@@ -72,38 +90,57 @@ METHODS = discover()
 
 def entry_of(subject: str) -> registry.Entry:
     """Return the method of a subject."""
-    return registry.method(subject.removesuffix(":2d"))
+    return registry.method(subject.partition(":")[0])
 
 
-def is_flat(subject: str) -> bool:
-    return subject.endswith(":2d")
+def kind_of(subject: str) -> str:
+    """Return what a subject works on, a key of ``SETUPS``."""
+    return subject.partition(":")[2]
 
 
-SUBJECTS = [name + end for name in METHODS for d, end in ((3, ""), (2, ":2d")) if d in registry.method(name).dimensions]
+def task_of(subject: str) -> str:
+    return "classification" if kind_of(subject) == "class" else "segmentation"
+
+
+def _subjects(name: str) -> list[str]:
+    entry, found = registry.method(name), []
+    if "segmentation" in entry.tasks:
+        found += [name + end for d, end in ((3, ""), (2, ":2d")) if d in entry.dimensions]
+    return [*found, f"{name}:class"] if "classification" in entry.tasks else found
+
+
+SUBJECTS = [subject for name in METHODS for subject in _subjects(name)]
 WITH_WARMUP = [subject for subject in SUBJECTS if entry_of(subject).warmup is not None]
 
 
 def example(subject: str) -> torch.Tensor:
     """Return two images to predict."""
-    shape = (2, 1, 64, 64) if is_flat(subject) else (2, 1, 16, 16, 16)
+    shape = {"": (2, 1, 16, 16, 16), "2d": (2, 1, 64, 64), "class": (2, 3, 32, 32)}[kind_of(subject)]
     image = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    return image.sigmoid() if is_flat(subject) else image
+    return image.sigmoid() if kind_of(subject) else image
 
 
-def write_data(folder: Path, flat: bool = False) -> Path:
-    """Write a prepared data set, bright boxes in noise, and its split; return the folder."""
+def write_data(folder: Path, kind: str = "") -> Path:
+    """Write a prepared data set, bright boxes in noise or images of one hue per class, and its split; return the folder."""
     folder.mkdir(parents=True)
-    rows, split = [], []
+    rows, split, stacked = [], [], []
     names = [(subset, rank) for subset, count in SUBSETS.items() for rank in range(count)]
     for number, (subset, rank) in enumerate(names):
-        case = f"{subset}{rank:02d}"
-        image, label = (_slices if flat else _volume)(np.random.default_rng(number))
+        case, rng = f"{subset}{rank:02d}", np.random.default_rng(number)
+        split.append([case, case, subset, rank])
+        if kind == "class":
+            counts = ";".join(str(int(index == number % 7)) for index in range(7))
+            rows.append([case, case, "32x32", "", counts, case, f"images.npy[{number}]", "", "0" * 64])
+            stacked.append(_image(rng, number % 7))
+            continue
+        image, label = (_slices if kind else _volume)(rng)
         np.save(folder / f"{case}.image.npy", image)
         np.save(folder / f"{case}.label.npy", label)
-        counts = ";".join(map(str, np.bincount(label.ravel(), minlength=4 if flat else 2)))
+        counts = ";".join(map(str, np.bincount(label.ravel(), minlength=4 if kind else 2)))
         shape = "x".join(map(str, label.shape))
         rows.append([case, case, shape, "1x1x1", counts, case, f"{case}.image.npy", f"{case}.label.npy", "0" * 64])
-        split.append([case, case, subset, rank])
+    if stacked:
+        np.save(folder / "images.npy", np.stack(stacked))
     split_columns = ("case", "group", "subset", "rank")
     for path, columns, lines in ((folder / "cases.csv", COLUMNS, rows), (split_of(folder), split_columns, split)):
         with path.open("w", newline="") as handle:
@@ -127,17 +164,22 @@ def _slices(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(image, 0, 1).astype(np.float32)[None], label
 
 
+def _image(rng: np.random.Generator, number: int) -> np.ndarray:
+    hue = 128 + 60 * np.cos(np.arange(3) + 0.9 * number)
+    return np.clip(hue[:, None, None] + 40 * rng.standard_normal((3, 32, 32)), 0, 255).astype(np.uint8)
+
+
 def split_of(data: Path) -> Path:
     return data / "fold0.csv"
 
 
 def make_spec(name: str, stage: str = "train", validation: bool = True, recipe: dict | None = None, **changes) -> dict:
     """Return the settings of a run (or warm-up) as the plan writes them; ``changes`` replace entries."""
-    entry, setup = entry_of(name), FLAT if is_flat(name) else SOLID
+    entry, setup = entry_of(name), SETUPS[kind_of(name)]
     spec = {
         **setup,
         "method": entry.name,
-        "hyperparameters": entry.hyperparameters,
+        "hyperparameters": entry.defaults[task_of(name)],
         "recipe": {**setup["recipe"], **(recipe or {})},
         "validation": {**setup["validation"], "output": entry.outputs[0]} if validation else None,
         "budget": LABELLED,

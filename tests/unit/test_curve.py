@@ -9,7 +9,8 @@ import pytest
 import torch
 from semimed import curve
 from semimed.identity import evaluation_hash
-from semimed.predict import COLUMNS, Task, evaluate, predict
+from semimed.predict import PredictionJob, evaluate, predict
+from semimed.tasks.segmentation import COLUMNS
 from synthetic_results import write_prepared, write_split
 
 SETTINGS = {"kind": "sliding", "stride": [4, 4, 4], "batch": 2, "largest_component": False}
@@ -38,7 +39,7 @@ def task(tmp_path):
     image[0, :2], image[0, :1], label[:2] = 1, 2, 1
     cases = {"full": (image, label), "none": (np.zeros_like(image), np.zeros_like(label))}
     data = write_prepared(tmp_path / "data", cases, (1.0, 1.0, 1.0))
-    return Task(data, write_split(tmp_path / "split.csv", cases), SETTINGS)
+    return PredictionJob(data, write_split(tmp_path / "split.csv", cases), SETTINGS)
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def load(monkeypatch):
 
     def make(path, device):
         loaded.append(Threshold())
-        content = {"step": int(path), "hash": f"hash{path}", "facts": {"classes": ["background", "atrium"]}}
+        content = {"step": int(path), "hash": f"hash{path}", "facts": {"classes": ["background", "atrium"], "task": "segmentation"}}
         return loaded[-1], {**content, "spec": json.dumps({"recipe": {"patch": [4, 4, 4]}})}
 
     for module in ("curve", "predict"):

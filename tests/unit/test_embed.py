@@ -7,7 +7,7 @@ import pytest
 import torch
 from semimed import embed as embedding
 from semimed.errors import BadInput
-from semimed.predict import Task
+from semimed.predict import PredictionJob
 from synthetic_results import write_prepared, write_split
 
 
@@ -26,7 +26,7 @@ class Mean(torch.nn.Module):
 @pytest.fixture
 def make_task(tmp_path):
     def get(cases, kind="slices"):
-        return Task(write_prepared(tmp_path / "data", cases), write_split(tmp_path / "split.csv", cases), {"kind": kind})
+        return PredictionJob(write_prepared(tmp_path / "data", cases), write_split(tmp_path / "split.csv", cases), {"kind": kind})
 
     return get
 

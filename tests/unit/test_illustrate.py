@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from semimed.illustrate import illustrate, sample_of, spread
-from semimed.predict import Task
+from semimed.predict import PredictionJob
 from semimed.store import read_cases
 from synthetic_results import write_prepared, write_split
 
@@ -33,7 +33,7 @@ def make(tmp_path, monkeypatch):
 
         monkeypatch.setattr("semimed.illustrate.load_method", load)
         data = write_prepared(tmp_path / "data", cases)
-        task = Task(data, write_split(tmp_path / "split.csv", cases), {"kind": kind})
+        task = PredictionJob(data, write_split(tmp_path / "split.csv", cases), {"kind": kind})
         illustrate(task, ["1", "3"], count, tmp_path / "illustrations.npz")
         with np.load(tmp_path / "illustrations.npz") as arrays:
             return dict(arrays.items())

@@ -63,14 +63,14 @@ def test_literal_defaults(folder):
     found = registry.methods(folder)
     assert list(found) == ["alone", "child", "parent-one"]
     parent = found["parent-one"]
-    assert parent.hyperparameters == {"weight": 0.1, "kind": "a", "levels": (1, -2)} and parent.warmup == {"share": 0.5}
+    assert parent.defaults["segmentation"] == {"weight": 0.1, "kind": "a", "levels": (1, -2)} and parent.warmup == {"share": 0.5}
     assert parent.outputs == ("mean", "first") and parent.title == "Parent of all." and parent.name == "parent-one"
     assert parent.files == (folder / "parent_one.py",)
 
 
 def test_inheritance_and_sibling_files(folder):
     child = registry.methods(folder)["child"]
-    assert child.hyperparameters == {"weight": 0.1, "kind": "b", "levels": (1, -2), "more": True}
+    assert child.defaults["segmentation"] == {"weight": 0.1, "kind": "b", "levels": (1, -2), "more": True}
     assert child.warmup == {"share": 0.5} and child.outputs == ("mean", "first")
     assert set(child.files) == {folder / "child.py", folder / "parent_one.py"}
 
@@ -78,7 +78,7 @@ def test_inheritance_and_sibling_files(folder):
 def test_a_borrowed_function_makes_a_sibling_but_no_parent(folder):
     alone = registry.methods(folder)["alone"]
     assert set(alone.files) == {folder / "alone.py", folder / "parent_one.py"}
-    assert alone.hyperparameters == {} and alone.warmup is None and alone.outputs == ("prediction",)
+    assert alone.defaults["segmentation"] == {} and alone.warmup is None and alone.outputs == ("prediction",)
 
 
 def test_one_method_per_file(tmp_path):
@@ -97,7 +97,8 @@ def test_the_package():
     assert {path.name for path in found["cfl"].files} == {"cfl.py", "cps.py"}
     assert {path.name for path in found["cml"].files} == {"cml.py", "cfl.py", "cps.py"}
     assert found["cml"].outputs == ("mean", "first", "second") and found["ua-mt"].outputs == ("student", "teacher")
-    assert found["ua-mt"].hyperparameters["consistency"] == 0.1 and found["ua-mt"].hyperparameters["ramp_levels"] == 40
+    settings = found["ua-mt"].defaults["segmentation"]
+    assert settings["consistency"] == 0.1 and settings["ramp_levels"] == 40
     assert found["mt"].warmup is None and found["cml"].warmup["alternative_second"] is True
 
 
@@ -110,14 +111,16 @@ def test_what_is_read_is_what_is_imported():
 
     for name, entry in registry.methods().items():
         kind = method_class(name)
-        for key, wanted in (("Hyperparameters", entry.hyperparameters), ("Warmup", entry.warmup)):
-            found = settings(kind, key, None)
-            assert (asdict(found) if found else None) == (wanted or None), f"{key} of {name}"
+        given = [("Hyperparameters", defaults, task) for task, defaults in entry.defaults.items()]
+        for key, wanted, task in [*given, ("Warmup", entry.warmup, entry.tasks[0])]:
+            found = settings(kind, key, None, task)
+            assert (asdict(found) if found else None) == (wanted or None), f"{key} of {name} for {task}"
+        assert kind.tasks == entry.tasks
         assert kind.outputs == entry.outputs
 
 
 def test_backbones():
-    assert registry.backbone("vnet") == registry.Network({"width": 16, "dropout": True, "upsampling": "transposed"}, 3, 16)
+    assert registry.backbone("vnet") == registry.Network("segmentation", {"width": 16, "dropout": True, "upsampling": "transposed"}, 3, 16)
     with pytest.raises(BadInput, match="unknown backbone 'vnett'; did you mean 'vnet'"):
         registry.backbone("vnett")
     with pytest.raises(BadInput, match="unknown backbone 'base'"):
@@ -184,11 +187,11 @@ def test_words_come_from_literals_and_from_their_aliases():
 def test_values_of_another_kind_are_refused(given, message):
     entry = registry.method("cml")
     with pytest.raises(BadInput) as caught:
-        registry.resolved(given, entry.hyperparameters, "here", entry.words)
+        registry.resolved(given, entry.defaults["segmentation"], "here", entry.words)
     assert str(caught.value) == f"here: {message}"
     with pytest.raises(BadInput, match=r"'passes' must be like 8, not 7\.5"):
-        registry.resolved({"passes": 7.5}, registry.method("ua-mt").hyperparameters, "here")
-    assert registry.resolved({"box": 1}, entry.hyperparameters, "here")["box"] == 1
+        registry.resolved({"passes": 7.5}, registry.method("ua-mt").defaults["segmentation"], "here")
+    assert registry.resolved({"box": 1}, entry.defaults["segmentation"], "here")["box"] == 1
 
 
 def test_annotated_outputs_and_values_that_cannot_be_read(tmp_path):

@@ -71,12 +71,6 @@ def test_an_epoch_can_be_a_pass_over_the_pool():
     assert sorted(labelled[:6]) == list(range(6)) and len(set(labelled[6:])) == 2
 
 
-def test_epochs():
-    sampler = make()
-    assert [sampler.epoch(step) for step in range(7)] == [0, 0, 0, 1, 1, 1, 2]
-    assert [step for step in range(7) if sampler.starts_epoch(step)] == [0, 3, 6]
-
-
 def test_keys_are_63_bits_and_frame_their_parts():
     assert key("a", "bc") != key("ab", "c") != key("abc") and key(0, "train") == key("0", "train")
     assert all(0 <= key(n) < 2**63 for n in range(200)) and max(key(n) for n in range(200)) > 2**61

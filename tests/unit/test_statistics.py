@@ -13,13 +13,21 @@ def test_mean_and_sample_deviation():
     assert mean_std([2, 4, 9]) == (5, pytest.approx(math.sqrt((9 + 1 + 16) / 2)))
 
 
+def test_population_deviation_divides_by_the_number_of_values():
+    assert mean_std([2, 4, 9], ddof=0) == (5, pytest.approx(math.sqrt((9 + 1 + 16) / 3)))
+    assert mean_std([2, 4, 9], ddof=1) == mean_std([2, 4, 9])
+    with pytest.raises(BadInput, match="ddof 2"):
+        mean_std([2, 4, 9], ddof=2)
+
+
 def test_few_values_give_nan_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        mean, deviation = mean_std([3.5])
-        assert mean == 3.5 and math.isnan(deviation)
-        assert all(map(math.isnan, mean_std([])))
-        assert all(map(math.isnan, mean_std([1.0, 2.0, float("nan")])))
+        for ddof in (0, 1):  # numpy's answer for ddof 0 and a single value is 0, as if it had been repeated
+            mean, deviation = mean_std([3.5], ddof)
+            assert mean == 3.5 and math.isnan(deviation)
+            assert all(map(math.isnan, mean_std([], ddof)))
+            assert all(map(math.isnan, mean_std([1.0, 2.0, float("nan")], ddof)))
 
 
 def test_six_differences_of_one_sign():

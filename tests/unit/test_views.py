@@ -1,4 +1,4 @@
-"""Views: what each operation means (against Pillow and SciPy), which samples it reaches, and where its draws come from."""
+"""Views of segmentation: what each operation means (against Pillow and SciPy), which samples it reaches, and where its draws come from."""
 
 import subprocess
 import sys
@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 from scipy import ndimage
-from semimed import views
 from semimed.randomness import seeded
-from semimed.views import VIEWS, autocontrast, blur, gaussian_filter, gaussian_noise, jitter, morphology, photometric
+from semimed.views import VIEWS, segmentation
+from semimed.views.parts import autocontrast, jitter
+from semimed.views.segmentation import blur, gaussian_filter, gaussian_noise, morphology, photometric
 
 UNIT = [(6, 3, 20, 24), (6, 1, 20, 24)]  # images in [0, 1]
 CASES = [(kind, shape) for kind in ("clean", "noise", "photometric", "blur", "morphology") for shape in UNIT]
@@ -138,8 +139,8 @@ def test_autocontrast_leaves_a_constant_channel():
 
 def test_photometric_reaches_the_samples_its_draws_choose(monkeypatch):
     """Without jitter and with a blur of no width, each of three operations with p = 0.2."""
-    monkeypatch.setattr(views, "JITTER", (1.0, 1.0))
-    monkeypatch.setattr(views, "SIGMA", (1e-3, 1e-3))
+    monkeypatch.setattr(segmentation, "JITTER", (1.0, 1.0))
+    monkeypatch.setattr(segmentation, "SIGMA", (1e-3, 1e-3))
     torch.manual_seed(0)
     image = (255 * (0.2 + 0.6 * picture(1, 1, 16, 16))).round() / 255
     view = photometric(image.repeat(1000, 1, 1, 1))
@@ -161,7 +162,7 @@ def test_photometric_always_jitters_and_blurs(monkeypatch):
     torch.manual_seed(0)
     grey = photometric(torch.full((2000, 1, 4, 4), 0.4))[:, 0, 0, 0]
     assert grey.min() == pytest.approx(0.2, abs=0.01) and grey.max() == pytest.approx(0.6, abs=0.01)
-    monkeypatch.setattr(views, "JITTER", (1.0, 1.0))
+    monkeypatch.setattr(segmentation, "JITTER", (1.0, 1.0))
     red, green, blue = photometric(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).repeat(2000, 1, 4, 4))[:, :, 0, 0].unbind(1)
     # A quarter of a turn from red is half way between yellow and green, or between magenta and blue.
     assert red.min() == pytest.approx(0.5, abs=0.02) and green.max() > 0.99 and blue.max() > 0.99
@@ -197,8 +198,8 @@ def test_blur_reaches_eight_samples_of_ten():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_morphology_is_that_of_scipy(monkeypatch, channels):
     """With factors and gamma of 1 only erosion, dilation and opening remain, each for a sixth of the samples."""
-    monkeypatch.setattr(views, "BRIGHTNESS", (1.0, 1.0))
-    monkeypatch.setattr(views, "GAMMA", (1.0, 1.0))
+    monkeypatch.setattr(segmentation, "BRIGHTNESS", (1.0, 1.0))
+    monkeypatch.setattr(segmentation, "GAMMA", (1.0, 1.0))
     torch.manual_seed(0)
     image = picture(channels, 12, 14)
     view = morphology(image.repeat(600, 1, 1, 1))
@@ -225,7 +226,7 @@ def test_morphology_changes_brightness_contrast_and_gamma(monkeypatch):
     values = morphology(torch.full((2000, 1, 4, 4), 0.5))[:, 0, 0, 0]
     # A constant image has no contrast: it becomes (0.5 b) ** g.
     assert values.min() == pytest.approx(0.3**1.5, abs=0.02) and values.max() == pytest.approx(0.7**0.7, abs=0.02)
-    monkeypatch.setattr(views, "GAMMA", (1.0, 1.0))
+    monkeypatch.setattr(segmentation, "GAMMA", (1.0, 1.0))
     image = torch.tensor([0.4, 0.6]).expand(2000, 1, 4, 2)
     low, high = morphology(image)[:, 0, 0].unbind(1)
     # Two values become b (0.5 -+ 0.1 c).
@@ -245,5 +246,8 @@ def test_noise():
 
 
 def test_kornia_is_imported_only_where_it_is_used():
-    code = "import sys, torch, semimed.views as v; v.blur(torch.rand(4, 1, 8, 8)); sys.exit('kornia' in sys.modules)"
+    code = (
+        "import sys, torch; from semimed.views import VIEWS; VIEWS['blur'](torch.rand(4, 1, 8, 8)); "
+        "VIEWS['reco'](torch.rand(4, 3, 16, 16)); sys.exit('kornia' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}).returncode == 0

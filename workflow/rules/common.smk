@@ -30,6 +30,11 @@ def sources(*names):
     return sorted(str(path.relative_to(root)) for name in names for path in root.glob(f"workflow/semimed/{name}.py"))
 
 
+def task_sources(*names):
+    """Return an input function: files of the library, ``{}`` in their names being the task of the study."""
+    return lambda wildcards: sources(*(name.format(study_of(wildcards).task) for name in names))
+
+
 # Views, geometry and the training loop are the engine: recorded with each run and reported, not inputs. See README.
 INFERENCE_CODE = ["inference", "components", "resize", "samples"]
 OUTCOME_CODE = ["reporting/outcomes", "reporting/published", "statistics"]

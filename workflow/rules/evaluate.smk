@@ -4,7 +4,7 @@
 rule predict:
     input:
         record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
-        code=sources(*INFERENCE_CODE),
+        code=task_sources(*INFERENCE_CODE, "tasks/{}"),
     output:
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/predictions/{checkpoint}-{output}-{subset}.npz",
     log:
@@ -26,7 +26,7 @@ rule evaluate:
     input:
         cases=study_cases,
         predictions="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/predictions/{checkpoint}-{output}-{subset}.npz",
-        code=sources("metrics/segmentation"),
+        code=task_sources("metrics/{}", "tasks/{}"),
     output:
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/metrics/{checkpoint}-{output}-{subset}.csv",
     log:
@@ -42,7 +42,7 @@ rule evaluate:
 rule curve:
     input:
         record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
-        code=sources(*INFERENCE_CODE, "metrics/segmentation", "curve", "losses"),
+        code=task_sources(*INFERENCE_CODE, "metrics/{}", "tasks/{}", "curve", "losses"),
     output:
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/curve.csv",
         "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/disagreement.csv",
@@ -60,6 +60,28 @@ rule curve:
         "Scoring the kept checkpoints of {wildcards.arm} of {wildcards.study}"
     script:
         "../scripts/curve.py"
+
+
+rule pseudo_labels:
+    input:
+        record="<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/run.json",
+        code=task_sources(*INFERENCE_CODE, "tasks/{}", "pseudo_labels"),
+    output:
+        "<results>/runs/{study}/{arm}/{budget}/fold{fold}-seed{seed}/pseudo-labels.csv",
+    log:
+        "<results>/logs/pseudo-labels/{study}/{arm}-{budget}-fold{fold}-seed{seed}.log",
+    conda:
+        "../../envs/semimed.yaml"
+    threads: PLAN.config["threads"]["predict"]
+    resources:
+        gpu=PLAN.gpus_per_job,
+    params:
+        inference=inference_options,
+        steps=kept_steps,
+    message:
+        "Judging the pseudo-labels of {wildcards.arm} of {wildcards.study}"
+    script:
+        "../scripts/pseudo_labels.py"
 
 
 rule illustrate:
@@ -101,6 +123,6 @@ rule embed:
         patch=embedded_patch,
         steps=kept_steps,
     message:
-        "Embedding patches of test images with {wildcards.arm} of {wildcards.study}"
+        "Embedding test images with {wildcards.arm} of {wildcards.study}"
     script:
         "../scripts/embed.py"

@@ -29,7 +29,7 @@ def build_method(spec: dict, data, seed: tuple, pretrained: Path | None = None) 
     name = options.pop("name")
     check_patch(spec["recipe"]["patch"], backbone_class(name).divisor)
     build = partial(build_backbone, name, data.facts.channels, len(data.facts.classes), weights=pretrained, **options)
-    hyper = settings(kind, "Hyperparameters", spec.get("hyperparameters"))
+    hyper = settings(kind, "Hyperparameters", spec.get("hyperparameters"), data.facts.task)
     with seeded(*seed, "initial weights"):
         method = kind(data, build, hyper, settings(kind, "Warmup", spec.get("warmup")))
     set_precision(method, spec["recipe"].get("precision", "bf16"))

@@ -1,4 +1,7 @@
-"""Vectors of class-attended patches of test images at every kept checkpoint, for t-SNE over training (PLGCL Fig. 3)."""
+"""Vectors of test images at every kept checkpoint, for t-SNE over training (PLGCL Fig. 3, ReCo Fig. 1).
+
+In segmentation of class-attended patches of them, in classification of whole images.
+"""
 
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from .build import choose_device, load_method
 from .errors import BadInput
 from .files import atomic
 from .illustrate import spread
-from .predict import Task, patch_of
+from .predict import PredictionJob, patch_of
 from .randomness import seeded
 from .samples import in_range, picture_labels, pictures
 from .store import Case, load_image, load_label
@@ -21,18 +24,20 @@ COVER = 0.25  # least share of a patch: the myocardium of ACDC hardly ever cover
 
 
 @torch.no_grad()
-def embed(task: Task, checkpoints: list[Path], side: int, out: str | Path) -> None:
-    """Write the vectors of the same patches, ``side`` pixels wide, at each checkpoint to an ``.npz`` file.
+def embed(job: PredictionJob, checkpoints: list[Path], side: int, out: str | Path) -> None:
+    """Write the vectors of the same patches, ``side`` pixels wide, or images at each checkpoint to an ``.npz`` file.
 
-    ``vectors`` float16 (steps, patches, D), ``class`` (patches,) of ``classes``, ``case`` (patches,), ``steps``, ``made_by``
+    ``vectors`` float16 (steps, P, D), ``class`` (P,) of ``classes``, ``case`` (P,), ``steps``, ``made_by``
     (the hash of the weights). Two-dimensional samples only.
     """
-    torch.set_num_threads(task.threads)
+    torch.set_num_threads(job.threads)
     vectors, steps, patches = [], [], None
     for path in checkpoints:
-        method, content = load_method(path, choose_device(task.device))
+        method, content = load_method(path, choose_device(job.device))
         if patches is None:
-            patches, classes, cases = collect(task, len(content["facts"]["classes"]), patch_of(content), side)
+            count = len(content["facts"]["classes"])
+            whole = content["facts"]["task"] == "classification"
+            patches, classes, cases = collect_images(job, count) if whole else collect(job, count, patch_of(content), side)
         device = next(method.parameters()).device
         with seeded("embed"):
             # All at once: a method may normalise them by their own statistics.
@@ -45,18 +50,18 @@ def embed(task: Task, checkpoints: list[Path], side: int, out: str | Path) -> No
         np.savez_compressed(temporary, **arrays)
 
 
-def collect(task: Task, count: int, shape, side: int) -> tuple[Tensor, np.ndarray, np.ndarray]:
+def collect(job: PredictionJob, count: int, shape, side: int) -> tuple[Tensor, np.ndarray, np.ndarray]:
     """Return attended patches (P, C, side, side), their class (P,) and case (P,) from the test images at ``shape``.
 
     A square of the grid belongs to the foreground class that covers most of it, a quarter at least, else to the background
     where that covers half; what does not belong to its class is black. No more of the background than of any other class,
     and ``LIMIT`` patches in all, evenly spaced in the order of cases, slices, rows and columns.
     """
-    cases = task.cases()
+    cases = job.cases()
     found = [(number, *square) for number, case in enumerate(cases) for square in _squares(case, shape, count, side)]
     others = [sum(square[-1] == index for square in found) for index in range(1, count)]
     if not any(others):
-        raise BadInput(f"no square of {side} pixels in the test images of {task.data} that shows a class: make `patch` smaller")
+        raise BadInput(f"no square of {side} pixels in the test images of {job.data} that shows a class: make `patch` smaller")
     background = spread([square for square in found if square[-1] == 0], max(others))
     kept = spread(sorted([*background, *(square for square in found if square[-1])]), LIMIT)
     patches = []
@@ -70,6 +75,18 @@ def collect(task: Task, count: int, shape, side: int) -> tuple[Tensor, np.ndarra
             patches.append(images[(b, slice(None), *place)] * (labels[(b, *place)] == kind))
     kinds = np.array([square[-1] for square in kept], np.uint8)
     return torch.stack(patches), kinds, np.array([cases[square[0]].case for square in kept])
+
+
+def collect_images(job: PredictionJob, count: int) -> tuple[Tensor, np.ndarray, np.ndarray]:
+    """Return test images (P, C, H, W), their class (P,) and case (P,): as many of each class as there are, up to its share.
+
+    ``LIMIT`` images in all, evenly spaced in the list; common classes have no more than rare ones could have.
+    """
+    cases = job.cases()
+    of_class = [[case for case in cases if int(load_label(case)) == index] for index in range(count)]
+    kept = [(index, case) for index, found in enumerate(of_class) for case in spread(found, LIMIT // count)]
+    images = torch.stack([in_range(torch.from_numpy(load_image(case).copy())) for _, case in kept])
+    return images, np.array([index for index, _ in kept], np.uint8), np.array([case.case for _, case in kept])
 
 
 def _squares(case: Case, shape, count: int, side: int) -> list[list[int]]:

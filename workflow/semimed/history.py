@@ -85,6 +85,11 @@ def _printed(row: dict) -> dict:
     return {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
 
 
+def loss_of(row: dict[str, float]) -> float:
+    """Return the loss to show of a row: the supervised one, or the first there is (a warm-up without labels)."""
+    return row.get("supervised", list(row.values())[3])
+
+
 def stop_at(step: int, stage: str, names: list[str]) -> BadInput:
     """Return the error that stops a run with a non-finite loss."""
     cases = ", ".join(dict.fromkeys(names))

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from .build import choose_device, load_method
 from .files import atomic
-from .predict import Task, patch_of
+from .predict import PredictionJob, patch_of
 from .randomness import seeded
 from .samples import in_range, picture_labels, pictures
 from .store import Case, load_image, load_label
 
 
 @torch.no_grad()
-def illustrate(task: Task, checkpoints: list[Path], count: int, out: str | Path) -> None:
+def illustrate(job: PredictionJob, checkpoints: list[Path], count: int, out: str | Path) -> None:
     """Write the pictures that each checkpoint draws of ``count`` test cases, evenly spaced in the list, to an ``.npz`` file.
 
     One sample per case, as in training: the whole photograph, the slice with the most foreground, or the central patch of a
@@ -24,13 +24,13 @@ def illustrate(task: Task, checkpoints: list[Path], count: int, out: str | Path)
     ``steps``, ``made_by`` (the hash of the weights), and each picture as ``map:<name>``, float32 (steps, n, h, w) or
     (steps, n, C, h, w).
     """
-    torch.set_num_threads(task.threads)
-    cases = spread(task.cases(), count)
+    torch.set_num_threads(job.threads)
+    cases = spread(job.cases(), count)
     pictures, steps, samples = {}, [], None
     for path in checkpoints:
-        method, content = load_method(path, choose_device(task.device))
+        method, content = load_method(path, choose_device(job.device))
         steps.append(content["step"])
-        samples = samples or [sample_of(case, task.inference["kind"], patch_of(content)) for case in cases]
+        samples = samples or [sample_of(case, job.inference["kind"], patch_of(content)) for case in cases]
         for image, label in samples:
             with seeded("illustrate"):
                 found = method.illustrate(image[None].to(next(method.parameters()).device))

@@ -29,8 +29,8 @@ class Optimiser:
         for group, own in zip(self.optimiser.param_groups, options, strict=True):
             group.update(own)
 
-    def set_rate(self, step: int, steps: int) -> float:
-        rate = learning_rate(self.schedule, self.base, step, steps)
+    def set_rate(self, step: int, steps: int, epochs: int | None = None) -> float:
+        rate = learning_rate(self.schedule, self.base, step, steps, epochs)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
         return rate

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import config as configuration
 from . import registry
-from .checks import check_figures, check_network, check_recipe, check_tables
+from .checks import check_figures, check_metrics, check_network, check_recipe, check_steps, check_tables, check_task
 from .errors import BadInput, nearest
 from .files import file_digest
 from .study import Arm, Run, Study, Warmup
@@ -64,14 +64,15 @@ class Plan:
         arms = {key: self._arm(key, arm, document, dataset, has_validation, where) for key, arm in document["arms"].items()}
         if document["own"] not in arms:
             raise BadInput(f"{where}: own: no arm '{document['own']}'{nearest(document['own'], arms)}")
+        check_metrics(document, dataset["task"], where)
         check_tables(document, arms, where)
-        check_figures(document, arms, where)
+        check_figures(document, dataset["task"], arms, where)
         runs = tuple(
             Run(name, arm, budget, fold, seed, self.results)
             for arm in arms.values()
             for budget in arm.budgets
             for fold in folds
-            for seed in document.get("seeds", self.config["seeds"])
+            for seed in document["arms"][arm.name].get("seeds", document.get("seeds", self.config["seeds"]))
         )
         return Study(name, document, dataset, arms, runs, folds, self.results, has_validation)
 
@@ -114,6 +115,7 @@ class Plan:
             network = registry.backbone(given["name"])
         except BadInput as error:
             raise BadInput(f"{at}: {error}") from error
+        check_task(dataset["task"], entry, network, given["name"], at)
         options = {k: v for k, v in given.items() if k != "name"}
         backbone = {"name": given["name"], **registry.resolved(options, network.options, f"{at}: backbone")}
         pretrained = None
@@ -131,17 +133,21 @@ class Plan:
         }
         recipe = configuration.merge(document["recipe"], arm.get("recipe", {}))
         warmup_recipe = recipe.pop("warmup", {})
-        check_recipe(recipe, document["inference"], at)
+        budgets = tuple(arm.get("budgets", document["budgets"]))
+        check_recipe(recipe, document["inference"], dataset["task"], at)
+        check_steps(recipe, budgets, at)
         check_network(recipe["patch"], entry, given["name"], at)
         headline = arm.get("output", entry.outputs[0])
         if headline not in entry.outputs:
             raise BadInput(f"{at}: output: method {entry.name} has no '{headline}'{nearest(headline, entry.outputs)}")
         # How many windows go through at once decides nothing.
         validation = {**{k: v for k, v in document["inference"].items() if k != "batch"}, "output": headline}
+        if "select_by" in document:
+            validation["select_by"] = document["select_by"]
         settings = {
             **data,
             "hyperparameters": registry.resolved(
-                arm.get("hyperparameters", {}), entry.hyperparameters, f"{at}: hyperparameters", entry.words
+                arm.get("hyperparameters", {}), entry.defaults[dataset["task"]], f"{at}: hyperparameters", entry.words
             ),
             "recipe": recipe,
             "validation": validation if has_validation else None,
@@ -149,10 +155,10 @@ class Plan:
         warmup = _warmup(entry, arm, recipe, warmup_recipe, at)
         if entry.warmup is not None:
             settings["warmup"] = registry.resolved(arm.get("warmup", {}), entry.warmup, f"{at}: warmup", entry.words)
-            settings["warmup_steps"] = warmup["recipe"]["steps"] if warmup else 0
+            settings["warmup_steps"] = 0  # each run has that of its own warm-up
         if warmup is not None:
+            check_steps(warmup["recipe"], budgets, f"{at}: warmup")
             warmup = {**data, **warmup, "warmup": settings["warmup"], "validation": settings["validation"]}
-        budgets = tuple(arm.get("budgets", document["budgets"]))
         label = arm.get("label", name)
         return Arm(name, label, entry, budgets, settings, warmup, arm["reinterpretation"], headline, pretrained)
 

@@ -11,23 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import tasks
 from .build import choose_device, load_method
 from .errors import BadInput
 from .files import atomic
 from .identity import evaluation_hash
-from .inference import label_map, predict_case
-from .metrics.segmentation import METRICS, score_case
 from .progress import Progress
 from .randomness import seeded
-from .splits import read_split
-from .store import Case, load_image, load_label, read_cases
-
-COLUMNS = ("case", "class", *METRICS, "prediction_voxels", "reference_voxels", "empty", "made_by")
+from .splits import labelled, read_split
+from .store import Case, read_cases
 
 
 @dataclass
-class Task:
-    """Which cases are predicted and how: ``inference`` are the study's settings, ``subset`` test or validation."""
+class PredictionJob:
+    """Which cases are predicted and how: ``inference`` are the study's settings, ``subset`` test or validation.
+
+    The subset ``unlabelled`` are the training cases beyond a ``budget``, which pseudo-labels are judged on.
+    """
 
     data: Path
     split: Path
@@ -35,41 +35,43 @@ class Task:
     subset: str = "test"
     device: str = "auto"
     threads: int = 1
+    budget: int | str | None = None
 
     def cases(self) -> list[Case]:
-        prepared = read_cases(self.data)
-        chosen = [prepared.cases[row.case] for row in read_split(self.split) if row.subset == self.subset]
+        prepared, rows = read_cases(self.data), read_split(self.split)
+        if self.subset == "unlabelled":
+            kept = set(labelled(rows, self.budget))
+            rows = [row for row in rows if row.subset == "train" and row.case not in kept]
+        else:
+            rows = [row for row in rows if row.subset == self.subset]
+        chosen = [prepared.cases[row.case] for row in rows]
         if not chosen:
             raise BadInput(f"no {self.subset} case in {self.split}: choose a subset the split has")
         return chosen
 
 
-def predict(task: Task, checkpoint: str | Path, out: str | Path, output: str | None = None) -> None:
-    """Write one uint8 label map per case, in the geometry of the prepared data, to the ``.npz`` file ``out``."""
-    torch.set_num_threads(task.threads)
-    method, content = load_method(checkpoint, choose_device(task.device))
-    maps = {case.case: label_map(found, task.inference) for case, found in infer(task, method, content, output)}
-    maps |= {"classes": np.array(content["facts"]["classes"]), "made_by": np.array(made_by(task, content))}
+def predict(job: PredictionJob, checkpoint: str | Path, out: str | Path, output: str | None = None) -> None:
+    """Write what one output of a checkpoint predicts to the ``.npz`` file ``out``: see the task's ``predictions``."""
+    torch.set_num_threads(job.threads)
+    method, content = load_method(checkpoint, choose_device(job.device))
+    found = tasks.of(content["facts"]["task"]).predictions(infer(job, method, content, output), job.inference)
+    facts = {key: np.array(content["facts"][key]) for key in ("classes", "task")}
     with atomic(out) as temporary:
-        np.savez_compressed(temporary, **maps)
+        np.savez_compressed(temporary, **found, **facts, made_by=np.array(made_by(job, content)))
 
 
-def evaluate(task: Task, predictions: str | Path, out: str | Path) -> None:
-    """Score a file of predictions against the references; one row per case and foreground class in the CSV ``out``."""
-    maps = read_predictions(predictions)
-    if not {"classes", "made_by"} <= set(maps):
+def evaluate(job: PredictionJob, predictions: str | Path, out: str | Path) -> None:
+    """Score a file of predictions against the references into the CSV ``out``: see the task's ``score``."""
+    predicted = read_predictions(predictions)
+    if not {"classes", "task", "made_by"} <= set(predicted):
         raise BadInput(f"{predictions} does not say what made it: delete it so that it is predicted again")
-    rows = []
-    for case in task.cases():
-        if case.case not in maps:
-            raise BadInput(f"{predictions} has no prediction of case {case.case}: delete it so that it is made again")
-        scored = score_case(maps[case.case], load_label(case), maps["classes"].tolist(), case.spacing)
-        rows += [{"case": case.case, **row, "made_by": str(maps["made_by"])} for row in scored]
-    write_rows(out, COLUMNS, rows)
+    task = tasks.of(str(predicted["task"]))
+    rows = task.score(predicted, job.cases(), predicted["classes"].tolist())
+    write_rows(out, task.COLUMNS, [{**row, "made_by": str(predicted["made_by"])} for row in rows])
 
 
 def read_predictions(path: str | Path) -> dict[str, np.ndarray]:
-    """Return the label maps of a prediction file by case id; ``classes`` are its class names, ``made_by`` what made it."""
+    """Return the arrays of a prediction file; ``classes`` are its class names, ``task`` its task, ``made_by`` what made it."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive.items())
@@ -77,23 +79,24 @@ def read_predictions(path: str | Path) -> dict[str, np.ndarray]:
         raise BadInput(f"{path} is missing or damaged: delete it so that it is predicted again") from error
 
 
-def infer(task: Task, method, content: dict, output: str | None) -> Iterator[tuple[Case, Tensor]]:
-    """Yield every case of the task with the class probabilities (K, *S) of one output of a loaded checkpoint."""
+def infer(
+    job: PredictionJob, method, content: dict, output: str | None, cases: list[Case] | None = None
+) -> Iterator[tuple[Case, Tensor]]:
+    """Yield the job's cases, or some of them, with the class probabilities of one output of a loaded checkpoint."""
     if output is not None and output not in method.outputs:
         raise BadInput(f"no output '{output}' of this method; it has {', '.join(method.outputs)}")
-    device, cases, patch = next(method.parameters()).device, task.cases(), patch_of(content)
+    cases, task = cases or job.cases(), tasks.of(content["facts"]["task"])
     progress = Progress(f"predict {output or method.outputs[0]}", len(cases))
     with seeded("prediction", output):
-        for done, case in enumerate(cases, 1):
-            image = torch.from_numpy(load_image(case)).to(device)
-            yield case, predict_case(method, image, output, task.inference, patch)
+        for done, found in enumerate(task.infer(method, cases, output, job.inference, patch_of(content)), 1):
+            yield found
             progress.update(done)
     progress.close()
 
 
-def made_by(task: Task, content: dict) -> str:
+def made_by(job: PredictionJob, content: dict) -> str:
     """Return what stands in predictions and scores of a loaded checkpoint: its weights and the way of inference."""
-    return evaluation_hash(content["hash"], task.inference)
+    return evaluation_hash(content["hash"], job.inference)
 
 
 def patch_of(content: dict) -> list[int]:

@@ -41,14 +41,20 @@ def ema_momentum(step: int, limit: float) -> float:
     return min(1.0 - 1.0 / (step + 1), limit)
 
 
-def learning_rate(schedule: dict, base: float, step: int, steps: int) -> float:
-    """Return the learning rate at ``step`` of ``steps``.
+def learning_rate(schedule: dict, base: float, step: int, steps: int, epochs: int | None = None) -> float:
+    """Return the learning rate at ``step`` of ``steps``, a training that is divided into ``epochs``.
 
-    ``poly``: base (1 - step/steps)^power; ``step``: base factor^(step // every); ``constant``: base.
+    ``poly``: base (1 - step/steps)^power; ``step``: base factor^(step // every); ``cosine``: base cos(share pi step/steps),
+    with FixMatch's share of 7/16 (Sohn et al. 2020) by default; ``constant``: base. With ``every: epoch`` the
+    epoch takes the place of the step: ``poly`` is base (1 - epoch/epochs)^power, ``step`` base factor^epoch.
     """
-    name = schedule["name"]
+    name, every = schedule["name"], schedule.get("every")
+    if every == "epoch":
+        step, steps, every = step * epochs // steps, epochs, 1
     if name == "poly":
         return base * (1.0 - step / steps) ** schedule.get("power", 0.9)
     if name == "step":
-        return base * schedule.get("factor", 0.1) ** (step // schedule["every"])
+        return base * schedule.get("factor", 0.1) ** (step // every)
+    if name == "cosine":
+        return base * math.cos(schedule.get("share", 0.4375) * math.pi * step / steps)
     return base

@@ -15,18 +15,22 @@ from .errors import BadInput, nearest
 METHODS = Path(__file__).parent / "methods"
 NETS = Path(__file__).parent / "nets"
 SHARED = {"__init__", "base"}
+# The classes of a method's file that hold its settings: `Classification` has the defaults of a method for both tasks in
+# classification, where its papers differ from those in segmentation.
+SETTINGS = ("Hyperparameters", "Classification", "Warmup")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One method: its defaults (name -> literal), its warm-up's (``None`` without one), outputs and source files.
+    """One method: its defaults (name -> literal) by task, its warm-up's (``None`` without one), outputs and source files.
 
     ``words`` are the values that a parameter annotated with ``Literal`` may take, ``dimensions`` those of its samples.
     """
 
     name: str
     title: str
-    hyperparameters: dict
+    tasks: tuple[str, ...]
+    defaults: dict[str, dict]
     warmup: dict | None
     words: dict[str, tuple]
     outputs: tuple[str, ...]
@@ -49,8 +53,10 @@ def method(name: str) -> Entry:
 
 @dataclass(frozen=True)
 class Network:
-    """One backbone: its options with their defaults, the dimensions of its images, what every side must be a multiple of."""
+    """One backbone: its task, its options with their defaults, the dimensions of its images, what every side must be a
+    multiple of."""
 
+    task: str
     options: dict
     dimensions: int
     divisor: int
@@ -72,7 +78,7 @@ def backbone(name: str) -> Network:
     init = next(f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__")
     options = zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
     options = {argument.arg: ast.literal_eval(default) for argument, default in options}
-    return Network(options, _literal(node, "dimensions"), _literal(node, "divisor"))
+    return Network(_literal(node, "task") or "segmentation", options, _literal(node, "dimensions"), _literal(node, "divisor"))
 
 
 def _network(path: Path) -> ast.ClassDef | None:
@@ -106,27 +112,44 @@ def _entry(path: Path) -> Entry:
     tree = _parse(path)
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     siblings = _siblings(tree, path.parent)
-    known = {"Method"}.union(*siblings.values()) - {"Hyperparameters", "Warmup"}
-    others = [node for node in classes.values() if node.name not in ("Hyperparameters", "Warmup")]
+    known = {"Method"}.union(*siblings.values()) - set(SETTINGS)
+    others = [node for node in classes.values() if node.name not in SETTINGS]
     candidates = [node for node in others if known & {_name(base) for base in node.bases}]
     if len(candidates) != 1:
         raise BadInput(f"{path.name} must define one class derived from Method, found {sorted(c.name for c in candidates)}")
     parents = {_name(base) for base in candidates[0].bases}
-    inherited = [_entry(s) for s, names in siblings.items() if parents & names]
-    warmup = _defaults(classes["Warmup"]) if "Warmup" in classes else next((e.warmup for e in inherited), None)
-    hyper = next((e.hyperparameters for e in inherited), {})
-    if "Hyperparameters" in classes:
-        own = {_name(base) for base in classes["Hyperparameters"].bases}
-        hyper = {**(hyper if own else {}), **_defaults(classes["Hyperparameters"])}
-    words = {key: value for e in inherited for key, value in e.words.items()}
-    for name in {"Warmup", "Hyperparameters"} & set(classes):
+    parent = next((_entry(s) for s, names in siblings.items() if parents & names), None)
+    tasks = _inherited(candidates[0], "tasks", parent, ("segmentation",))
+    warmup = _defaults(classes["Warmup"]) if "Warmup" in classes else parent and parent.warmup
+    words = dict(parent.words) if parent else {}
+    for name in set(SETTINGS) & set(classes):
         words |= _words(classes[name], _aliases(tree, path.parent.parent))
-    outputs = _literal(candidates[0], "outputs") or next((e.outputs for e in inherited), ("prediction",))
-    dimensions = _literal(candidates[0], "dimensions") or next((e.dimensions for e in inherited), (2, 3))
     files = {path, *_parts(tree, path.parent), *(file for sibling in siblings for file in _entry(sibling).files)}
-    title = (ast.get_docstring(tree) or "").split("\n")[0]
-    name = path.stem.replace("_", "-")
-    return Entry(name, title, hyper, warmup, words, tuple(outputs), tuple(dimensions), tuple(sorted(files)))
+    return Entry(
+        name=path.stem.replace("_", "-"),
+        title=(ast.get_docstring(tree) or "").split("\n")[0],
+        tasks=tuple(tasks),
+        defaults={task: _task_defaults(task, classes, parent) for task in tasks},
+        warmup=warmup,
+        words=words,
+        outputs=tuple(_inherited(candidates[0], "outputs", parent, ("prediction",))),
+        dimensions=tuple(_inherited(candidates[0], "dimensions", parent, (2, 3))),
+        files=tuple(sorted(files)),
+    )
+
+
+def _inherited(node: ast.ClassDef, name: str, parent: Entry | None, default: tuple):
+    """Return a literal attribute of a method's class, of its parent's where it has none, or the base's."""
+    return _literal(node, name) or (getattr(parent, name) if parent else default)
+
+
+def _task_defaults(task: str, classes: dict[str, ast.ClassDef], parent: Entry | None) -> dict:
+    """Return a method's hyper-parameters in a task: its own over those they extend, else its parent's."""
+    found = parent.defaults.get(task, {}) if parent else {}
+    for name in ("Hyperparameters", "Classification"):
+        if name in classes and (name != "Classification" or task == "classification"):
+            found = {**(found if classes[name].bases else {}), **_defaults(classes[name])}
+    return found
 
 
 def _siblings(tree: ast.Module, folder: Path) -> dict[Path, set[str]]:

@@ -1,4 +1,7 @@
-"""Where samples come from: patches of volumes, slices of volumes, whole images. In memory, on the device when they fit."""
+"""Where samples come from: patches of volumes, slices of volumes, whole images. In memory, on the device when they fit.
+
+The images of a classification set of one size stand in one file; it is mapped into memory where they do not fit the device.
+"""
 
 from collections.abc import Iterator
 
@@ -9,7 +12,7 @@ from torch import Tensor
 from .errors import BadInput
 from .geometry import draw_patch, draw_transform, warp
 from .resize import resize_image, resize_label, zoom_nearest
-from .store import Case, load_image, load_label
+from .store import Case, load_image, load_label, stack
 
 
 def in_range(image: Tensor) -> Tensor:
@@ -106,10 +109,45 @@ class Images:
         return in_range(self.images[index].to(self.device)), label
 
 
-SAMPLES = {"patch": Patches, "slice": Images, "image": Images}
+class ClassImages:
+    """``sample: image`` in classification: prepared images as they are, with one class each; their views turn them."""
+
+    def __init__(self, cases: list[Case], labelled: int, recipe: dict, device: torch.device):
+        self.device, self.labelled = device, labelled
+        for case in cases:
+            if case.shape != tuple(recipe["patch"]):
+                sides, wanted = "x".join(map(str, case.shape)), "x".join(map(str, recipe["patch"]))
+                raise BadInput(f"case {case.case} is {sides}, recipe.patch {wanted}: choose the preparation of that size")
+        self.names = [case.case for case in cases]
+        self.labels = torch.tensor([int(load_label(case)) for case in cases[:labelled]], device=device)
+        self.rows, self.images = np.array([case.row for case in cases]), stack(cases)
+        if device.type == "cuda" and _fits(len(cases) * self.images[0].nbytes, device):
+            self.rows, self.images = None, _onto(self.images, self.rows, device)
+
+    def draw(self, indices: np.ndarray, labelled: int, rngs: list) -> tuple[Tensor, Tensor]:
+        """Return images (B, C, h, w) float32 and the labels (labelled,) of the first rows."""
+        chosen = torch.from_numpy(indices[:labelled]).to(self.device, non_blocking=True)
+        return self._take(indices), self.labels[chosen]
+
+    def whole(self, index: int) -> tuple[Tensor, Tensor | None]:
+        """Return a sample (C, h, w) float32 and its label (), that of an unlabelled one being ``None``."""
+        return self._take(np.array([index]))[0], self.labels[index] if index < self.labelled else None
+
+    def _take(self, indices: np.ndarray) -> Tensor:
+        if self.rows is None:
+            return in_range(self.images[torch.from_numpy(indices).to(self.device, non_blocking=True)])
+        return in_range(torch.from_numpy(self.images[self.rows[indices]]).to(self.device, non_blocking=True))
 
 
-def passes(samples: Patches | Images, first: int, stop: int) -> Iterator[tuple]:
+SAMPLES = {
+    ("segmentation", "patch"): Patches,
+    ("segmentation", "slice"): Images,
+    ("segmentation", "image"): Images,
+    ("classification", "image"): ClassImages,
+}
+
+
+def passes(samples: Patches | Images | ClassImages, first: int, stop: int) -> Iterator[tuple]:
     """Yield (index, image, label) of the samples ``first`` to ``stop``, whole and without augmentation."""
     for index in range(first, stop):
         yield index, *samples.whole(index)
@@ -126,6 +164,14 @@ def _check_patch(case: Case, patch) -> None:
                 f"recipe.patch {sides} is larger than case {case.case} ({shape}) padded to twice its size; "
                 "make the patch smaller"
             )
+
+
+def _onto(images: np.ndarray, rows: np.ndarray, device: torch.device, step: int = 1024) -> Tensor:
+    """Return rows of a memory-mapped array on the device, copied in pieces: the whole may not fit the host's memory."""
+    copy = torch.empty((len(rows), *images.shape[1:]), dtype=torch.uint8, device=device)
+    for first in range(0, len(rows), step):
+        copy[first : first + step] = torch.from_numpy(images[rows[first : first + step]]).to(device)
+    return copy
 
 
 def _fits(size: int, device: torch.device) -> bool:

@@ -22,12 +22,6 @@ class Sampler:
         leading = 1 if recipe["epoch"] == "unlabelled" and self.batch[1] else 0
         self.steps_per_epoch = max(1, len(self.pools[leading]) // self.batch[leading])
 
-    def epoch(self, step: int) -> int:
-        return step // self.steps_per_epoch
-
-    def starts_epoch(self, step: int) -> bool:
-        return step % self.steps_per_epoch == 0
-
     def indices(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the labelled and the unlabelled indices of a step."""
         return self._draw("labelled", 0, step), self._draw("unlabelled", 1, step)

@@ -3,21 +3,18 @@
 import csv
 import logging
 import re
-from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-
 from .errors import BadInput, nearest
 from .files import atomic
+from .random_split import ORDERS, SUBSETS, class_of, draw
 
-SUBSETS = ("train", "validation", "test")
 COLUMNS = ("case", "group", "subset", "rank")
 OPTIONS = {
     "official": {"source", "version", "unit", "file"},
-    "random": {"source", "version", "unit", "by", "folds", "seed", *SUBSETS},
+    "random": {"source", "version", "unit", "by", "order", "folds", "seed", *SUBSETS},
 }
 
 
@@ -39,7 +36,8 @@ def make_split(cases: list, options: dict, fold: int = 0) -> list[Row]:
     ``{source: random, folds, seed, train, validation, test}``, which gives the folds disjoint test sets. The three are
     shares that add up to 1, or numbers that add up to all there is. It draws by group, so that no group is split, unless
     ``by: case`` says otherwise, as some publications do. ``unit`` (case, the default, or group) is what ranks count and
-    budgets keep; ``version`` is raised by hand and not read.
+    budgets keep; ``version`` is raised by hand and not read. ``order`` (stratified, balanced or random), for cases of one
+    class each, decides the ranks of the training cases (see ``random_split``); the shares then count cases, also by group.
     Raises ``BadInput`` for lists and options that contradict themselves or the prepared cases.
     """
     source, unit = options.get("source"), options.get("unit", "case")
@@ -48,13 +46,17 @@ def make_split(cases: list, options: dict, fold: int = 0) -> list[Row]:
     for key in options:
         if key not in OPTIONS[source]:
             raise BadInput(f"unknown key '{key}' in the {source} split options{nearest(key, OPTIONS[source])}")
-    missing = OPTIONS[source] - set(options) - {"version", "unit", "by"}
+    missing = OPTIONS[source] - set(options) - {"version", "unit", "by", "order"}
     if missing:
         raise BadInput(f"no {', '.join(sorted(missing))} in the {source} split options: add it")
     for key in ("unit", "by"):
         if options.get(key, "case") not in ("case", "group"):
             raise BadInput(f"unknown {key} '{options[key]}' in the split options: give case or group")
-    chosen = _official(cases, options["file"], fold) if source == "official" else _random(cases, options, fold)
+    if "order" in options and options["order"] not in ORDERS:
+        raise BadInput(f"unknown order '{options['order']}' in the split options{nearest(options['order'], ORDERS)}")
+    if "order" in options and unit != "case":
+        raise BadInput(f"order {options['order']} with unit {unit} in the split options: give unit case, or remove order")
+    chosen = _official(cases, options["file"], fold) if source == "official" else draw(cases, options, fold)
     rows = []
     for subset in SUBSETS:
         ranks: dict[str, int] = {}
@@ -105,6 +107,36 @@ def budget_count(budget: int | str, units: int) -> int:
     return max(1, int(count))
 
 
+def check_labelled(rows: list[Row], budget: int | str, cases, classes) -> None:
+    """Raise ``BadInput`` naming a class that has no labelled case at a budget; for classification.
+
+    ``cases`` are the prepared cases (``case`` and ``counts``, images per class), ``classes`` the names of all classes. Without
+    an example a class cannot be learnt, and the tables would hide that in a mean over classes.
+    """
+    kept = set(labelled(rows, budget))
+    train = {row.case for row in rows if row.subset == "train"}
+    class_in = {case.case: classes[class_of(case)] for case in cases if case.case in train}
+    for name in classes:
+        if name not in class_in.values():
+            raise BadInput(f"class {name} with no training case in the split: add images of it, or change the split's seed")
+        if not any(class_in[case] == name for case in kept):
+            raise BadInput(
+                f"class {name} with no labelled case at the budget {budget} in the split: raise the budget, or give the split "
+                f"order stratified or balanced and a budget of at least {len(classes)} cases"
+            )
+
+
+def check_groups(rows: list[Row]) -> None:
+    """Raise ``BadInput`` naming a group that stands in two subsets; for splits by group that were read back."""
+    subset_of: dict[str, str] = {}
+    for row in rows:
+        if subset_of.setdefault(row.group, row.subset) != row.subset:
+            raise BadInput(
+                f"group {row.group} on both sides ({subset_of[row.group]} and {row.subset}) in the split: "
+                "delete the file so that it is written again"
+            )
+
+
 def _official(cases: list, file: str | Path, fold: int) -> dict[str, list]:
     """Return the cases of each subset in the order of the list; prepared cases that no list names are left out."""
     if fold != 0:
@@ -136,77 +168,6 @@ def _official(cases: list, file: str | Path, fold: int) -> dict[str, list]:
     if left_out:
         logging.getLogger(__name__).info("%d of %d prepared cases are in no list of %s: left out", left_out, len(cases), file)
     return chosen
-
-
-def _random(cases: list, options: dict, fold: int) -> dict[str, list]:
-    """Return the cases of each subset in drawn order.
-
-    All groups are put on a circle in a random order that spreads every stratum evenly; fold k tests on the k-th arc,
-    validates on the next and trains on the rest. So each arc, and the head of each training set, holds about its share
-    of every stratum, and the test arcs of the folds never overlap.
-    """
-    members = defaultdict(list)
-    for case in sorted(cases, key=lambda case: case.case):
-        members[case.case if options.get("by") == "case" else case.group].append(case)
-    shares, folds = _shares(options, len(members)), options["folds"]
-    if isinstance(folds, bool) or not isinstance(folds, int) or folds < 1 or folds * shares["test"] > 1:
-        raise BadInput(
-            f"folds {folds!r} with test {options['test']} in the split options: test sets of that size would overlap"
-        )
-    if not 0 <= fold < folds:
-        raise BadInput(f"fold {fold} of {folds} in the split options: give 0 to {folds - 1}")
-    circle = _spread(members, options["seed"])
-    start, stop = (_nearest_whole(k * shares["test"] * len(circle)) for k in (fold, fold + 1))
-    turned = circle[start:] + circle[:start]
-    tests, validations = stop - start, _nearest_whole(shares["validation"] * len(circle))
-    parts = {
-        "test": turned[:tests],
-        "validation": turned[tests : tests + validations],
-        "train": turned[tests + validations :],
-    }
-    for subset, groups in parts.items():
-        if not groups and shares[subset] > 0:
-            raise BadInput(f"no group left for {subset} among {len(circle)}: raise its share in the split options or add cases")
-    return {subset: [case for group in groups for case in members[group]] for subset, groups in parts.items()}
-
-
-def _shares(options: dict, units: int) -> dict[str, Fraction]:
-    """Return the three shares as exact fractions of one; numbers are shares of the ``units`` they must add up to."""
-    values = [options[subset] for subset in SUBSETS]
-    text = ", ".join(str(value) for value in values)
-    try:
-        shares = dict(zip(SUBSETS, (Fraction(str(value)) for value in values), strict=True))
-    except ValueError as error:
-        raise BadInput(f"train, validation, test {text} in the split options: give three numbers") from error
-    if sum(shares.values()) > 1 and all(isinstance(value, int) for value in values):
-        if sum(values) != units:
-            raise BadInput(
-                f"train, validation, test {text} in the split options add up to {sum(values)}, but there are {units}: "
-                "give numbers of all there is, or shares"
-            )
-        shares = {subset: share / units for subset, share in shares.items()}
-    if sum(shares.values()) != 1 or min(shares.values()) < 0 or not shares["train"] or not shares["test"]:
-        raise BadInput(f"train, validation, test {text} in the split options: they must add up to 1, train and test above 0")
-    return shares
-
-
-def _nearest_whole(value: Fraction) -> int:
-    return int(value + Fraction(1, 2))
-
-
-def _spread(members: dict[str, list], seed: int) -> list[str]:
-    """Return the groups in a random order in which every stratum (the set of classes present) is spread evenly."""
-    rng = np.random.default_rng(seed)
-    strata = defaultdict(list)
-    for group in sorted(members):
-        present = {index for case in members[group] for index, count in enumerate(case.counts) if count}
-        strata[tuple(sorted(present))].append(group)
-    placed = []
-    for stratum in sorted(strata):
-        first = rng.uniform()
-        for place, index in enumerate(rng.permutation(len(strata[stratum]))):
-            placed.append(((place + first) / len(strata[stratum]), strata[stratum][index]))
-    return [group for _, group in sorted(placed)]
 
 
 def _read(path: str | Path, columns: tuple[str, ...], mend: str) -> list[dict]:

@@ -81,7 +81,7 @@ def predict(plan: Plan, study: Study, run: Run, checkpoint: str, output: str, su
     """Write the predictions of one output of one checkpoint on one subset."""
     from .predict import predict as do
 
-    do(_task(plan, study, run, subset), weights(run, checkpoint), run.predictions(checkpoint, output, subset), output)
+    do(_job(plan, study, run, subset), weights(run, checkpoint), run.predictions(checkpoint, output, subset), output)
 
 
 def evaluate(plan: Plan, study: Study, run: Run, checkpoint: str, output: str, subset: str) -> None:
@@ -89,14 +89,14 @@ def evaluate(plan: Plan, study: Study, run: Run, checkpoint: str, output: str, s
     from .predict import evaluate as do
 
     where = (checkpoint, output, subset)
-    do(_task(plan, study, run, subset), run.predictions(*where), run.metrics(*where))
+    do(_job(plan, study, run, subset), run.predictions(*where), run.metrics(*where))
 
 
 def curve(plan: Plan, study: Study, run: Run) -> None:
     """Write ``curve.csv`` and ``disagreement.csv``: metrics of all outputs of all kept checkpoints on the test cases."""
     from .curve import evaluate_curve
 
-    evaluate_curve(_task(plan, study, run, "test"), _kept(run, run.kept), run.curve, run.disagreement)
+    evaluate_curve(_job(plan, study, run, "test"), _kept(run, run.kept), run.curve, run.disagreement)
 
 
 def illustrate(plan: Plan, study: Study, run: Run) -> None:
@@ -104,14 +104,21 @@ def illustrate(plan: Plan, study: Study, run: Run) -> None:
     from .illustrate import illustrate as do
 
     checkpoints = _kept(run, run.kept[:: max(1, len(run.kept) - 1)]) or [weights(run, "last")]
-    do(_task(plan, study, run, "test"), checkpoints, study.illustrated_cases, run.illustrations)
+    do(_job(plan, study, run, "test"), checkpoints, study.illustrated_cases, run.illustrations)
 
 
 def embed(plan: Plan, study: Study, run: Run) -> None:
     """Write ``embeddings.npz``: vectors of patches of the test cases at every kept checkpoint."""
     from .embed import embed as do
 
-    do(_task(plan, study, run, "test"), _kept(run, run.kept), study.embedded_patch, run.embeddings)
+    do(_job(plan, study, run, "test"), _kept(run, run.kept), study.embedded_patch, run.embeddings)
+
+
+def judge_pseudo_labels(plan: Plan, study: Study, run: Run) -> None:
+    """Write ``pseudo-labels.csv``: how far predictions on unlabelled training cases could be trusted over training."""
+    from .pseudo_labels import judge
+
+    judge(_job(plan, study, run, "unlabelled"), _kept(run, run.kept), run.pseudo_labels)
 
 
 def weights(run: Run, checkpoint: str) -> Path:
@@ -153,8 +160,9 @@ def _finished(study: Study, job) -> bool:
     return record.exists() and json.loads(record.read_text())["hash"] == planned_hash(study, job)
 
 
-def _task(plan: Plan, study: Study, run: Run, subset: str):
-    from .predict import Task
+def _job(plan: Plan, study: Study, run: Run, subset: str):
+    from .predict import PredictionJob
 
     inference, threads = study.document["inference"], plan.config["threads"]["predict"]
-    return Task(Path(study.data), Path(study.split(run.fold)), inference, subset, plan.config["device"], threads)
+    where = (Path(study.data), Path(study.split(run.fold)))
+    return PredictionJob(*where, inference, subset, plan.config["device"], threads, run.budget)

@@ -8,15 +8,18 @@ from .errors import BadInput
 _FEWEST_PAIRS = 6  # with five pairs the smallest two-sided p-value is 2 / 2**5 = 0.0625: nothing could be shown
 
 
-def mean_std(values) -> tuple[float, float]:
-    """Return the mean and the sample standard deviation (ddof=1) of a sequence of numbers.
+def mean_std(values, ddof: int = 1) -> tuple[float, float]:
+    """Return the mean and the standard deviation of a sequence of numbers, divided by their number minus ``ddof`` (1 or 0).
 
-    The deviation of fewer than two values is NaN, so is the mean of none; a NaN among the values makes both NaN, because a
-    mean over the cases that happened to have a number would flatter.
+    Papers seldom say which; 1 is the sample deviation. The deviation of fewer than two values is NaN with either, because
+    nothing was repeated; so is the mean of none. A NaN among the values makes both NaN, because a mean over the cases that
+    happened to have a number would flatter. Raises ``BadInput`` for another ``ddof``.
     """
+    if ddof not in (0, 1):
+        raise BadInput(f"ddof {ddof} in a standard deviation: give 1 (sample) or 0 (population)")
     values = np.asarray(values, dtype=float).ravel()
     mean = float(values.mean()) if values.size else float("nan")
-    return mean, float(values.std(ddof=1)) if values.size > 1 else float("nan")
+    return mean, float(values.std(ddof=ddof)) if values.size > 1 else float("nan")
 
 
 def paired_test(ours, other) -> float | None:

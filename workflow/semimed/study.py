@@ -14,6 +14,14 @@ def budget_name(budget: int | str) -> str:
     return str(budget).replace("%", "pct")
 
 
+def at_budget(settings: dict, budget: int | str) -> dict:
+    """Return settings with the steps that they give for a budget, where they give them per budget."""
+    steps = settings["recipe"]["steps"]
+    if not isinstance(steps, dict):
+        return settings
+    return {**settings, "recipe": {**settings["recipe"], "steps": {str(key): n for key, n in steps.items()}[str(budget)]}}
+
+
 @dataclass(frozen=True)
 class Warmup:
     """A first stage that arms of a study share: the same settings give the same key, folder and weights."""
@@ -53,7 +61,10 @@ class Run:
 
     @cached_property
     def settings(self) -> dict:
-        return {**self.arm.settings, "budget": self.budget, "fold": self.fold, "seed": self.seed}
+        settings = {**at_budget(self.arm.settings, self.budget), "budget": self.budget, "fold": self.fold, "seed": self.seed}
+        if "warmup_steps" in settings:
+            settings["warmup_steps"] = self.warmup.settings["recipe"]["steps"] if self.warmup else 0
+        return settings
 
     @cached_property
     def spec(self) -> str:
@@ -64,7 +75,7 @@ class Run:
         if self.arm.warmup_settings is None:
             return None
         entry, where = self.arm.entry, (self.budget, self.fold, self.seed, self.results)
-        return Warmup(self.study, entry.name, self.arm.warmup_settings, *where, entry.files)
+        return Warmup(self.study, entry.name, at_budget(self.arm.warmup_settings, self.budget), *where, entry.files)
 
     @property
     def folder(self) -> str:
@@ -73,13 +84,17 @@ class Run:
     @property
     def kept(self) -> list[int]:
         """Steps at which weights are kept for curves, evenly spaced, the last step included."""
-        recipe = self.arm.settings["recipe"]
+        recipe = self.settings["recipe"]
         steps, points = recipe["steps"], recipe["keep"]
         return sorted({max(1, round(steps * k / points)) for k in range(1, points + 1)})
 
     @property
     def curve(self) -> str:
         return f"{self.folder}/curve.csv"
+
+    @property
+    def pseudo_labels(self) -> str:
+        return f"{self.folder}/pseudo-labels.csv"
 
     @property
     def disagreement(self) -> str:
@@ -123,6 +138,8 @@ FIGURE_FILES = {
     "overlays": lambda run: [run.metrics("last"), run.predictions("last")],
     "illustrations": lambda run: [run.illustrations],
     "tsne": lambda run: [run.embeddings],
+    "confusion": lambda run: [run.metrics("last"), run.predictions("last")],
+    "reliability": lambda run: [run.pseudo_labels],
 }
 SINGLE_RUN = ("illustrations", "tsne")  # of the first fold and seed
 
@@ -144,6 +161,10 @@ class Study:
     def checkpoints(self) -> tuple[str, ...]:
         """The headline is the last checkpoint; where validation cases exist the one they select is a second column."""
         return ("last", "best") if self.has_validation else ("last",)
+
+    @property
+    def task(self) -> str:
+        return self.dataset["task"]
 
     @property
     def data(self) -> str:
@@ -176,7 +197,7 @@ class Study:
     @property
     def table_content(self) -> dict:
         """Return what of the study's file decides its table, beside the runs: titles, labels, rows, published names."""
-        keys = ("title", "tables", "metrics", "own", "published", "notes")
+        keys = ("title", "tables", "metrics", "own", "published", "notes", "std_ddof")
         labels = {name: [arm.label, arm.reinterpretation] for name, arm in self.arms.items()}
         # Rows are printed in the order of the file, which sorted keys would hide.
         order = {name: list(table["rows"]) for name, table in self.document["tables"].items()}
@@ -200,7 +221,7 @@ class Study:
         arms, kind = self.figure_arms(figure), figure["kind"]
         runs = [run for arm in arms for run in self.figure_runs(figure, arm)]
         files = [path for run in runs for path in (f"{run.folder}/run.json", *FIGURE_FILES[kind](run))]
-        return [*files, f"{self.data}/cases.csv"] if kind == "overlays" else files
+        return [*files, f"{self.data}/cases.csv"] if kind in ("overlays", "confusion") else files
 
     def figure_runs(self, figure: dict, arm: str) -> list[Run]:
         """Return an arm's runs at the budget of a figure, or at all; where pictures are shown only the first of them."""

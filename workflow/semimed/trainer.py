@@ -14,15 +14,15 @@ from .build import build_method, choose_device
 from .datasets import load as load_dataset
 from .errors import BadInput
 from .files import file_digest, write_json
-from .history import History, stop_at
+from .history import History, loss_of, stop_at
 from .identity import engine_hash
 from .machine import describe
 from .methods.base import Clock
 from .optimise import MAIN, build_optimisers, run_step
 from .progress import Progress
 from .randomness import seeded
+from .splits import check_groups, check_labelled, read_split
 from .splits import labelled as labelled_cases
-from .splits import read_split
 from .store import Case, read_cases
 from .training_job import Job
 from .training_set import TrainingSet
@@ -79,7 +79,7 @@ class Trainer:
                 if self.step % self.history.interval == 0 or self.step == self.steps:
                     self._check_finite()
                     row = self.history.write(self.step, rate)
-                    progress.update(self.step, f"loss {row['supervised']:.3f}, {row['seconds']:.2f} s per step")
+                    progress.update(self.step, f"loss {loss_of(row):.3f}, {row['seconds']:.2f} s per step")
                 self._at_milestones()
                 if self.stopped_by or time.monotonic() - saved > self.job.save_seconds:
                     self._save_resume()
@@ -97,16 +97,16 @@ class Trainer:
 
     def _iterate(self) -> float:
         """Do one iteration and return its learning rate."""
-        sampler = self.data.sampler
-        rates = {name: optimiser.set_rate(self.step, self.steps) for name, optimiser in self.optimisers.items()}
+        epochs, epoch = self.recipe.get("epochs"), self.data.epoch(self.step)
+        rates = {name: optimiser.set_rate(self.step, self.steps, epochs) for name, optimiser in self.optimisers.items()}
         batch = self.data.batch(self.step, self.method.views)
         clock = Clock(
             step=self.step,
             steps=self.steps,
             total=self.step + self.spec.get("warmup_steps", 0),
-            epoch=sampler.epoch(self.step),
+            epoch=epoch,
             starts_stage=self.step == 0,
-            starts_epoch=sampler.starts_epoch(self.step),
+            starts_epoch=self.step == 0 or epoch != self.data.epoch(self.step - 1),
         )
         self.method.train()
         with seeded(*self.seed, self.step, "step"):
@@ -164,16 +164,20 @@ class Trainer:
         return [prepared[row.case] for row in ranked]
 
     def _training_set(self) -> TrainingSet:
-        kept = labelled_cases(self.rows, self.spec["budget"])
+        dataset, kept = load_dataset(self.spec["dataset"]), set(labelled_cases(self.rows, self.spec["budget"]))
         train = self._cases("train")
-        first = [case for case in train if case.case in set(kept)]
-        rest = [case for case in train if case.case not in set(kept)]
-        return TrainingSet(first, rest, load_dataset(self.spec["dataset"]), self.recipe, self.seed, self.device)
+        if self.spec.get("split", {}).get("by") != "case":
+            check_groups(self.rows)
+        if dataset.task == "classification":
+            check_labelled(self.rows, self.spec["budget"], train, dataset.classes)
+        first = [case for case in train if case.case in kept]
+        rest = [case for case in train if case.case not in kept]
+        return TrainingSet(first, rest, dataset, self.recipe, self.seed, self.device)
 
     def _validation(self, best: dict | None) -> Validation | None:
         if self.spec["validation"] is None:
             return None
-        return Validation(self._cases("validation"), self.data.facts.classes, self.spec, self.device, best)
+        return Validation(self._cases("validation"), self.data.facts, self.spec, best)
 
     def _weights(self) -> dict:
         facts, state = self.data.facts.plain(), self.method.state_dict()

@@ -5,6 +5,7 @@ Only training cases are read, and only labelled ones with their label: an unlabe
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from .store import Case
 from .views import VIEWS
 
 
+# Which rows of a batch a view is declared for, by the number of labelled ones.
+ROWS = {"all": lambda n: slice(None), "labelled": lambda n: slice(n), "unlabelled": lambda n: slice(n, None)}
+
+
 @dataclass(frozen=True)
 class Facts:
     """Plain values about the training set; kept in every checkpoint, enough to rebuild a method for prediction."""
@@ -29,7 +34,7 @@ class Facts:
     labelled: int  # samples
     unlabelled: int
     class_counts: tuple[int, ...]  # voxels (or images) per class over the labelled cases
-    steps_per_epoch: int
+    steps_per_epoch: float
 
     def plain(self) -> dict:
         return asdict(self)
@@ -48,11 +53,11 @@ class Batch:
         return self.image.shape[0] - self.labelled
 
     def view(self, name: str) -> Tensor:
-        """Return a declared view (B, C, *S), or of the unlabelled rows only where it is declared so; made when first read."""
+        """Return a declared view (B, C, *S), or of some rows only where it is declared so; made when first read."""
         if name not in self._made:
             declared = self._declared[name]
             kind, rows = declared if isinstance(declared, tuple) else (declared, "all")
-            image = self.image[self.labelled :] if rows == "unlabelled" else self.image
+            image = self.image[ROWS[rows](self.labelled)]
             with seeded(*self._seed, "view", name):
                 self._made[name] = VIEWS[kind](image)
         return self._made[name]
@@ -71,7 +76,13 @@ class TrainingSet:
                 f"recipe: {recipe['unlabelled']} unlabelled samples per step, but all {len(labelled)} training cases are "
                 "labelled; set recipe.unlabelled to 0, recipe.pool to all, or choose a smaller budget"
             )
-        self.samples = SAMPLES[recipe["sample"]]([*labelled, *unlabelled], len(labelled), recipe, device)
+        if dataset.task == "classification" and recipe["labelled"] > len(labelled):
+            raise BadInput(
+                f"recipe: {recipe['labelled']} labelled images per step, but the budget has {len(labelled)}; "
+                "make recipe.labelled smaller or the budget larger"
+            )
+        samples = SAMPLES[dataset.task, recipe["sample"]]
+        self.samples = samples([*labelled, *unlabelled], len(labelled), recipe, device)
         first, rest = self.samples.labelled, len(self.samples.names) - self.samples.labelled
         self.sampler = Sampler(first, rest, recipe, *seed)
         self.facts = Facts(
@@ -82,8 +93,19 @@ class TrainingSet:
             labelled=first,
             unlabelled=rest,
             class_counts=tuple(int(n) for n in np.sum([case.counts for case in labelled], axis=0)),
-            steps_per_epoch=self.sampler.steps_per_epoch,
+            steps_per_epoch=self.epoch_length,
         )
+
+    @property
+    def epoch_length(self) -> float:
+        """Steps per epoch: of the recipe's ``epochs``, into which the training divides, else one pass of the sampler."""
+        epochs = self.recipe.get("epochs")
+        return self.recipe["steps"] / epochs if epochs else self.sampler.steps_per_epoch
+
+    def epoch(self, step: int) -> int:
+        """Return the epoch, from 0, that a step belongs to."""
+        epochs = self.recipe.get("epochs")
+        return step * epochs // self.recipe["steps"] if epochs else step // self.sampler.steps_per_epoch
 
     def batch(self, step: int, views: dict) -> Batch:
         """Return the batch of a step: samples drawn and turned on the device, unlabelled ones without any label."""
@@ -96,6 +118,16 @@ class TrainingSet:
         """Return what the samples are called in messages: the case, and the slice where one is a sample."""
         return [self.samples.names[index] for index in indices]
 
+    def labelled_batches(self, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield (index (b,) on the CPU, image (b, C, *S), label (b, *S)) of the labelled samples, ``size`` at a time."""
+        for indices, images, labels in batched(self.labelled_pass(), size):
+            yield torch.tensor(indices), torch.stack(images), torch.stack(labels)
+
+    def unlabelled_batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (index (b,) on the CPU, image (b, C, *S)) of the unlabelled samples, ``size`` at a time."""
+        for indices, images in batched(self.unlabelled_pass(), size):
+            yield torch.tensor(indices), torch.stack(images)
+
     def labelled_pass(self) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Yield (index, image (C, *S), label (*S)) of every labelled sample, whole and without augmentation."""
         yield from passes(self.samples, 0, self.facts.labelled)
@@ -104,3 +136,9 @@ class TrainingSet:
         """Yield (index, image (C, *S)) of every unlabelled sample, whole and without augmentation."""
         for index, image, _ in passes(self.samples, self.facts.labelled, len(self.samples.names)):
             yield index, image
+
+
+def batched(items: Iterator[tuple], size: int) -> Iterator[tuple]:
+    """Yield the columns of up to ``size`` tuples at a time."""
+    while part := list(islice(items, size)):
+        yield tuple(zip(*part, strict=True))

@@ -14,19 +14,23 @@ from ..errors import BadInput, nearest
 
 @dataclass(frozen=True)
 class RawCase:
-    """One case as found on the disk: its id, its group, and its files by role (``image``, ``label``)."""
+    """One case as found on the disk: its id, its group, and its files by role (``image``, ``label``).
+
+    ``target`` is the index of the class of a whole image, ``None`` where the data set has label maps.
+    """
 
     case: str
     group: str
     files: dict[str, Path]
+    target: int | None = None
 
 
 @dataclass(frozen=True)
 class Scan:
     """One case in memory.
 
-    ``image`` is (C, *S), ``label`` uint8 (*S) of class indices or None, ``spacing`` mm per voxel along each axis of S or
-    ``None`` where nobody knows (photographs), ``source`` the file the image was read from.
+    ``image`` is (C, *S), ``label`` uint8 of class indices or None, (*S), or () in classification, ``spacing`` mm per voxel
+    along each axis of S or ``None`` where nobody knows (photographs), ``source`` the file the image was read from.
     """
 
     case: str
@@ -38,7 +42,10 @@ class Scan:
 
 
 class DataSet(abc.ABC):
-    """Base of all data sets; ``name`` is also the name of the file, ``classes`` starts with the background."""
+    """Base of all data sets; ``name`` is also the name of the file.
+
+    In segmentation ``classes`` starts with the background; in classification there is none.
+    """
 
     name = ""
     task = "segmentation"
@@ -60,9 +67,20 @@ class DataSet(abc.ABC):
     def prepare(self, scan: Scan, options: dict) -> Scan:
         """Return the scan as the methods see it: everything that decides a number (crop, clip, normalise) is here."""
 
+    def read_prepared(self, raw_case: RawCase, layout: str, options: dict) -> Scan:
+        """Return what ``prepare`` makes of what ``read`` returns."""
+        return self.prepare(self.read(raw_case, layout), options)
+
     @abc.abstractmethod
     def write_phantom(self, folder: Path, options: dict) -> None:
         """Write a small synthetic data set in the raw layout into ``folder``; same options, same bytes."""
+
+
+def check_size(size, where: str) -> tuple[int, int]:
+    """Return ``size`` as (rows, columns); raises ``BadInput`` unless it is two whole numbers above 0."""
+    if not (isinstance(size, list | tuple) and len(size) == 2 and all(type(n) is int and n > 0 for n in size)):
+        raise BadInput(f"size {size!r} in {where}: give two whole numbers above 0, [rows, columns]")
+    return tuple(size)
 
 
 def check_options(options: dict, known, where: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import BadInput
-from .base import DataSet, RawCase, Scan, check_label, check_options, check_shape
+from .base import DataSet, RawCase, Scan, check_label, check_options, check_shape, check_size
 from .phantoms.photographs import Look, draw, save
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
@@ -117,12 +117,9 @@ class Photographs(DataSet):
         everything above 0: the filter reaches beyond the edge, so its masks grow. Ours keep their size.
         """
         check_options(options, ("version", "size"), f"a preparation of {self.name}")
-        size = options.get("size")
-        if size is None:
+        if options.get("size") is None:
             return scan
-        if not (isinstance(size, list | tuple) and len(size) == 2 and all(type(n) is int and n > 0 for n in size)):
-            raise BadInput(f"size {size!r} in a preparation of {self.name}: give two whole numbers above 0, [rows, columns]")
-        rows, columns = size
+        rows, columns = check_size(options["size"], f"a preparation of {self.name}")
         image = Image.fromarray(np.moveaxis(scan.image, 0, -1)).resize((columns, rows), Image.Resampling.BICUBIC)
         label = Image.fromarray(scan.label).resize((columns, rows), Image.Resampling.NEAREST)
         return dataclasses.replace(scan, image=np.moveaxis(np.array(image), -1, 0), label=np.array(label))
@@ -137,12 +134,24 @@ class Photographs(DataSet):
             save(Path(folder) / mask_file, objects if self.numbered_masks else (objects > 0) * np.uint8(255))
 
 
-def read_image(file: Path) -> np.ndarray:
-    """Return an 8-bit RGB picture as uint8 (3, H, W); raises ``BadInput`` for any other kind and for a damaged file."""
+def open_rgb(file: Path) -> Image.Image:
+    """Return an 8-bit RGB picture, decoded; raises ``BadInput`` for any other kind and for a damaged file."""
     picture, kind = _open(file)
     if kind != "RGB":
         raise BadInput(f"{kind} image in {file}: 8-bit RGB is needed; convert it to 8-bit RGB, or get the file again")
-    return np.ascontiguousarray(np.moveaxis(np.asarray(picture), -1, 0))
+    return picture
+
+
+def channels_first(picture: Image.Image) -> np.ndarray:
+    """Return the pixels of an RGB picture as uint8 (3, H, W), contiguous and read-only."""
+    # Pillow packs one colour in the third of the time that NumPy takes to turn the axes.
+    planes = b"".join([picture.tobytes("raw", colour) for colour in "RGB"])
+    return np.frombuffer(planes, np.uint8).reshape(3, picture.height, picture.width)
+
+
+def read_image(file: Path) -> np.ndarray:
+    """Return an 8-bit RGB picture as uint8 (3, H, W); raises ``BadInput`` for any other kind and for a damaged file."""
+    return np.ascontiguousarray(np.moveaxis(np.asarray(open_rgb(file)), -1, 0))
 
 
 def read_mask(file: Path, numbered: bool = False, soft: bool = False) -> np.ndarray:
@@ -182,9 +191,10 @@ def _open(file: Path) -> tuple[Image.Image, str]:
     """Return the decoded picture and what kind it is in words (``RGB`` for 8-bit RGB)."""
     try:
         content = io.BytesIO(Path(file).read_bytes())
-        with Image.open(content, formats=FORMATS) as picture:
-            picture.verify()  # the check sums of a PNG, which decoding alone does not look at
         picture = Image.open(content, formats=FORMATS)
+        if picture.format == "PNG":
+            picture.verify()  # check sums, which decoding alone does not look at; the other formats have none
+            picture = Image.open(content, formats=FORMATS)
         # Pillow gives 16-bit RGB as 8-bit RGB: only the decoder's own word tells, and only before loading
         deep = picture.mode == "RGB" and any(";16" in str(tile.args) for tile in picture.tile)
         picture.load()

@@ -9,7 +9,8 @@ A method is an ``nn.Module`` whose ``state_dict`` is the whole of it. Its traini
 
 Each yield hands named, weighted terms to the method's own optimiser, or ``"critic", terms`` to an auxiliary one of
 ``optimizers()``. The hyper-parameters stand in a frozen dataclass ``Hyperparameters`` with literal defaults beside the
-class, what the warm-up depends on in ``Warmup``; both are read from the source when the workflow is planned.
+class, what the warm-up depends on in ``Warmup``; both are read from the source when the workflow is planned. A method for
+both tasks whose papers differ has its defaults in classification in ``Classification(Hyperparameters)``.
 """
 
 import abc
@@ -52,8 +53,10 @@ class Auxiliary:
 class Method(nn.Module, abc.ABC):
     """``data`` has the training set's ``facts`` (and, in a training job, its passes); ``build(**options)`` a new backbone."""
 
-    #: name -> kind of view (``views.VIEWS``), or (kind, "unlabelled") for the unlabelled rows only
+    #: name -> kind of view (``views.VIEWS``), or (kind, "labelled") or (kind, "unlabelled") for those rows only
     views: dict = {}
+    #: what it is written for
+    tasks: tuple[str, ...] = ("segmentation",)
     #: of the samples it is written for
     dimensions: tuple[int, ...] = (2, 3)
     #: what can be predicted, the headline first
@@ -77,13 +80,12 @@ class Method(nn.Module, abc.ABC):
     def predict(self, image: Tensor, output: str | None = None) -> Tensor:
         """Return class probabilities (B, K, *S) for images (B, C, *S); the headline output by default.
 
-        Called in eval mode and without gradients. Methods with a first stage also define ``warmup_step(batch, t)``.
+        In classification (B, K) for (B, C, h, w). Called in eval mode and without gradients. Methods with a first stage also define ``warmup_step(batch, t)``.
         """
 
     def embed(self, image: Tensor) -> Tensor:
-        """Return one vector per image (B, D): the coarsest feature of the first backbone, averaged over space."""
-        backbone = next(module for module in self.modules() if isinstance(module, Backbone))
-        return backbone.encoder(image)[-1].float().flatten(2).mean(2)
+        """Return one vector per image (B, D): the first backbone's."""
+        return next(module for module in self.modules() if isinstance(module, Backbone)).embed(image)
 
     def illustrate(self, image: Tensor) -> dict[str, Tensor]:
         """Return pictures of what the method makes of images (B, C, *S) by name: maps (B, *S) or images (B, C, *S).
@@ -97,9 +99,16 @@ class Method(nn.Module, abc.ABC):
         return {}
 
 
-def settings(kind: type[Method], name: str, values: dict | None):
-    """Return the method's ``Hyperparameters`` or ``Warmup`` with ``values`` over its defaults; ``None`` if it has none."""
+def settings(kind: type[Method], name: str, values: dict | None, task: str = "segmentation"):
+    """Return the method's ``Hyperparameters`` or ``Warmup`` with ``values`` over its defaults; ``None`` if it has none.
+
+    In classification a method's ``Classification`` stands for its ``Hyperparameters``, where it has one.
+    """
+    names = ("Classification", name) if (name, task) == ("Hyperparameters", "classification") else (name,)
     # A subclass without settings of its own has its parent's, as in the registry.
-    modules = (sys.modules[parent.__module__] for parent in kind.__mro__)
-    cls = next((vars(module)[name] for module in modules if name in vars(module)), None)
-    return None if cls is None else cls(**(values or {}))
+    for parent in kind.__mro__:
+        own = {key: cls for key, cls in vars(sys.modules[parent.__module__]).items() if key in names}
+        found = next((own[key] for key in names if key in own and own[key].__module__ == parent.__module__), None)
+        if found is not None:
+            return found(**(values or {}))
+    return None

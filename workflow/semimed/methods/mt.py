@@ -9,7 +9,14 @@ Two more readings are switches. UCMT's ablation (its Table 4, "TS + L_mts") has 
 the student on an augmented view of unlabelled images, the teacher on the clean one, and weights as in CMT (of which half in
 2-D, where CMT averages L_mts over two students but not L_s). The official code of CPS, which UCMT cites for its MT, takes the
 squared error with weight 100 from the start and no noise (there on labelled samples too, and the momentum has no warm-up).
-Which output is the headline of an arm is the study's to say.
+
+In classification, as in SRC-MT's public code without its relation term: student and teacher see weak views of their own of
+all images, and L = CE + w(t) mean |softmax student - softmax teacher|^2 over labelled and unlabelled images alike, w(t)
+rising over 30 epochs to 1. The squared distance is summed over classes; Tarvainen and Valpola's code takes the mean over
+classes, with w up to 100 after 5 epochs, and SRC-MT's weights the classes. There the teacher has running
+statistics of its own; here it takes the student's, unless ``buffers`` says otherwise.
+
+Which output is the headline of an arm is the study's to say: SRC-MT's code evaluates the student, the paper the teacher.
 """
 
 from dataclasses import dataclass
@@ -20,7 +27,8 @@ from torch import Tensor
 
 from ..ema import Teacher
 from ..losses import DiceName, LossName, segmentation_loss, softmax_mse
-from ..ramps import RampName, ramp_up
+from ..losses_classification import ClassWeight, SquaredReduction, class_weights, classification_loss, squared_difference
+from ..ramps import RampName, gaussian, ramp_up
 from .base import Method
 
 
@@ -42,19 +50,39 @@ class Hyperparameters:
     buffers: Literal["own", "copy", "average"] = "own"  # the teacher's running statistics: own (public code), copy, average
 
 
+@dataclass(frozen=True)
+class Classification:
+    consistency: float = 1.0  # w_max, SRC-MT's code; 100 in Tarvainen and Valpola's, with "mean"
+    reduction: SquaredReduction = "sum"  # over classes; "class-weighted" in SRC-MT's code, "mean" in Tarvainen and Valpola's
+    ramp_epochs: int = 30  # length of the ramp, SRC-MT's code; 5 in Tarvainen and Valpola's; 0: no ramp
+    class_weight: ClassWeight = "none"  # of CE, and of "class-weighted"; "isic-full" in SRC-MT's code
+    double_softmax: bool = False  # cross entropy of the probabilities, in SRC-MT's code
+    momentum: float = 0.99  # of the teacher, SRC-MT
+    buffers: Literal["own", "copy", "average"] = "copy"  # the teacher's running statistics; "own" in SRC-MT's code
+
+
 class MeanTeacher(Method):
     """Student and teacher; the student is the headline."""
 
+    tasks = ("segmentation", "classification")
     outputs = ("student", "teacher")
 
     @property
+    def classifies(self) -> bool:
+        return isinstance(self.hyper, Classification)
+
+    @property
     def views(self) -> dict:
+        if self.classifies:
+            return {"student": "weak", "teacher": "weak"}
         kind = "photometric" if self.facts.dimensions == 2 else "blur"
         return {"teacher": ("noise", "unlabelled"), "student": (kind, "unlabelled")}
 
     def construct(self, build):
         self.student = build()
         self.teacher = Teacher(self.student, self.hyper.momentum, self.hyper.buffers)
+        if self.classifies:
+            self.register_buffer("weights", class_weights(self.facts, self.hyper.class_weight), persistent=False)
 
     def weight(self, t) -> float:
         """Return w(t), the ramped weight of the consistency."""
@@ -78,14 +106,29 @@ class MeanTeacher(Method):
             return softmax_mse(student, teacher)
         return segmentation_loss(student, teacher.argmax(1), "dice", self.hyper.dice)
 
-    def step(self, batch, t):
+    def segmentation(self, batch, t) -> dict[str, Tensor]:
+        """Return the terms for samples with a class per voxel."""
         n, hyper = batch.labelled, self.hyper
         student = self.student_logits(batch)
         teacher = self.teacher(batch.view("teacher") if hyper.view == "noise" else batch.image[n:])
-        yield {
+        return {
             "supervised": segmentation_loss(student[:n], batch.label, hyper.loss, hyper.dice),
             "consistency": self.weight(t) * self.consistency(student[n:], teacher),
         }
+
+    def classification(self, batch, t) -> dict[str, Tensor]:
+        """Return the terms for images with one class."""
+        hyper = self.hyper
+        student, teacher = self.student(batch.view("student")), self.teacher(batch.view("teacher"))
+        distance = squared_difference(student, teacher, hyper.reduction, self.weights).mean()
+        labelled = student[: batch.labelled]
+        return {
+            "supervised": classification_loss(labelled, batch.label, self.weights, hyper.double_softmax),
+            "consistency": hyper.consistency * gaussian(t.epoch, hyper.ramp_epochs) * distance,
+        }
+
+    def step(self, batch, t):
+        yield self.classification(batch, t) if self.classifies else self.segmentation(batch, t)
         self.teacher.follow(self.student, t)
 
     def predict(self, image: Tensor, output: str | None = None) -> Tensor:

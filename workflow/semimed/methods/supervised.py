@@ -1,10 +1,15 @@
-"""Supervised training on the labelled samples alone: the lower bound at a small budget, the upper at the full one."""
+"""Supervised training on the labelled samples alone: the lower bound at a small budget, the upper at the full one.
+
+In classification the labelled images are seen in one weak view. ReCo's comparison (MICCAI 2024) mentions no class weights,
+so there are none by default; SRC-MT's and RAC-MT's public code has both quirks that are switches here.
+"""
 
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from ..losses import DiceName, LossName, segmentation_loss
+from ..losses_classification import ClassWeight, class_weights, classification_loss
 from .base import Method
 
 
@@ -14,15 +19,38 @@ class Hyperparameters:
     loss: LossName = "dice-cross-entropy"  # (CE + Dice) / 2, SSL4MIS; "dice" in the public code of UCMT
 
 
+@dataclass(frozen=True)
+class Classification:
+    class_weight: ClassWeight = "none"  # of the cross entropy; "isic-full" in the code of SRC-MT and RAC-MT
+    double_softmax: bool = False  # cross entropy of the probabilities, in the code of SRC-MT and RAC-MT
+
+
 class Supervised(Method):
-    """L = (CE + Dice) / 2 on the labelled samples, or one of the two alone."""
+    """L = (CE + Dice) / 2 on the labelled samples, or one of the two alone; CE in classification."""
+
+    tasks = ("segmentation", "classification")
+
+    @property
+    def classifies(self) -> bool:
+        return isinstance(self.hyper, Classification)
+
+    @property
+    def views(self) -> dict:
+        return {"weak": ("weak", "labelled")} if self.classifies else {}
 
     def construct(self, build):
         self.network = build()
+        if self.classifies:
+            self.register_buffer("weights", class_weights(self.facts, self.hyper.class_weight), persistent=False)
 
     def step(self, batch, t):
-        logits = self.network(batch.image[: batch.labelled])
-        yield {"supervised": segmentation_loss(logits, batch.label, self.hyper.loss, self.hyper.dice)}
+        if self.classifies:
+            logits = self.network(batch.view("weak"))
+            loss = classification_loss(logits, batch.label, self.weights, self.hyper.double_softmax)
+        else:
+            logits = self.network(batch.image[: batch.labelled])
+            loss = segmentation_loss(logits, batch.label, self.hyper.loss, self.hyper.dice)
+        yield {"supervised": loss}
 
     def predict(self, image: Tensor, output: str | None = None) -> Tensor:
         return self.network(image).softmax(1)

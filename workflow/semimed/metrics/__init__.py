@@ -1,1 +1,7 @@
-"""The numbers of the tables: `segmentation` for label maps, `classification` for class probabilities."""
+"""Metrics of both tasks: what they are called, how they are printed, and how they are computed."""
+
+from . import classification, segmentation
+from .metric import Metric
+
+#: every metric by name
+METRICS: dict[str, Metric] = {**segmentation.METRICS, **classification.METRICS}

@@ -4,7 +4,6 @@ Two conventions stand side by side, because published tables use the first and i
 the public codes call it (voxels, pooled percentile, directed average), and the strict one (millimetres, both directions).
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -13,25 +12,12 @@ from scipy.spatial import cKDTree
 
 from ..components import bounding_box
 from ..errors import BadInput
+from .metric import Metric
 
 _REACH = 4  # steps along an axis that are looked up before the tree is asked; more gains little and grows as its cube
 _DENSE = 16  # one surface voxel in 16 of the box or more: looking up neighbours costs more than transforming the box,
 _FAR = 32  # one in 32 left after that: a tree does (measured on noise and on misplaced masks)
 _NO_DISTANCES = {"hd95_voxel": 0.0, "asd_voxel": 0.0, "hd95_mm": 0.0, "assd_mm": 0.0}
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a metric is named, printed and ranked; a ``percent`` metric is stored as a fraction and printed times 100."""
-
-    name: str
-    title: str
-    unit: str
-    percent: bool
-    higher_is_better: bool
-    decimals: int
-    doc: str
-
 
 _POOLED = "medpy hd95: 95th percentile of the surface distances of both directions pooled; voxels, spacing ignored"
 _DIRECTED = "medpy asd: mean distance prediction's surface -> reference's, one direction only; voxels, spacing ignored"

@@ -63,11 +63,13 @@ class Backbone(nn.Module):
 
     ``encoder(image)`` gives a tuple of features, fine to coarse; ``decoder(features)`` the last feature;
     ``head(feature)`` logits. ``channels`` are the encoder's feature channels. Methods build further decoders with
-    ``make_decoder(kind)`` and further heads on ``decoder.channels``. A backbone that can start from a file of
+    ``make_decoder(kind)`` and further heads on ``decoder.channels``. One for classification has instead
+    ``feature(image)``, a vector per image, and ``classify(feature)``, logits. A backbone that can start from a file of
     weights has an option ``pretrained`` and a method ``load_pretrained(path)``.
     """
 
     bf16 = True
+    task = "segmentation"
     dimensions: int  # of its images; the planner reads it from the source
     divisor = 1  # every spatial extent must be a multiple of it
     alternative: dict = {}  # options of a second network that is built otherwise (co-training wants two views)
@@ -83,6 +85,10 @@ class Backbone(nn.Module):
         """Return logits and the encoder's coarsest feature."""
         features = self.encoder(image)
         return self.head(self.decoder(features)), features[-1]
+
+    def embed(self, image: Tensor) -> Tensor:
+        """Return one vector per image (B, D): the coarsest feature, averaged over space."""
+        return self.encoder(image)[-1].float().flatten(2).mean(2)
 
 
 def set_precision(method: nn.Module, precision: str) -> None:

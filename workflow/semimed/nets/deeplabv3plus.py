@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from monai.networks.nets import resnet50
 from torch import Tensor, nn
 
-from ..errors import BadInput
 from .base import Backbone, ImageNetNormalisation, Part, check_option, mixed_precision
+from .pretrained import pretrained_state
 
 RATES = (12, 24, 36)  # of the pyramid's dilated convolutions, for output stride 8
 CLASSIFIER = {"fc.weight", "fc.bias"}  # in torchvision's file, not in a segmentation network
@@ -124,47 +124,10 @@ class DeepLabV3Plus(Backbone):
         check_option("decoder", kind, ("aspp",))
         return Decoder(self.channels)
 
-    @torch.no_grad()
     def load_pretrained(self, path: str | Path) -> None:
         """Take the encoder's weights from torchvision's state dict of a ResNet-50, all of them or none.
 
-        The classifier in the file is left out. The counters of batch normalisation may be absent, as they are in files
-        older than the counters; nothing reads them. Raises ``BadInput`` when the file cannot be read, when anything
-        else is missing or unknown, and when a shape differs.
+        Raises ``BadInput`` for a file that does not fit, as ``pretrained_state`` does.
         """
-        own = self.encoder.resnet.state_dict()
-        expected = {name: tuple(value.shape) for name, value in own.items()}
-        expected["conv1.weight"] = (64, 3, 7, 7)
-        state = _read(path)
-        counters = {name for name in own if name.endswith("num_batches_tracked")}
-        _check(path, "lacks", own.keys() - state.keys() - counters)
-        _check(path, "has the unknown", state.keys() - own.keys() - CLASSIFIER)
-        taken = {name: value for name, value in state.items() if name not in CLASSIFIER}
-        _check(path, "has the wrong shape of", {n for n, v in taken.items() if getattr(v, "shape", None) != expected[n]})
-        if own["conv1.weight"].shape[1] == 1:
-            # A grey image is a colour one with three equal channels; the sum answers it as the three filters do.
-            taken["conv1.weight"] = taken["conv1.weight"].sum(1, keepdim=True)
-        self.encoder.resnet.load_state_dict({**own, **taken})
-
-
-def _read(path: str | Path) -> dict:
-    """Return a file's state dict on the CPU, read without trust."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise BadInput(f"no pretrained weights {path}: {REMEDY}") from error
-    except OSError as error:
-        raise BadInput(f"pretrained weights {path} cannot be read ({error.strerror}): mend the file system") from error
-    except Exception as error:  # a damaged pickle raises anything, from IndexError to struct.error
-        raise BadInput(f"pretrained weights {path} are damaged or none of PyTorch's: {REMEDY}") from error
-    if not isinstance(state, dict):
-        raise BadInput(f"pretrained weights {path} are not a state dict: {REMEDY}")
-    return state
-
-
-def _check(path: str | Path, what: str, names) -> None:
-    """Raise ``BadInput`` that names what is wrong with a state dict, if anything is."""
-    if names:
-        first, *others = sorted(map(str, names))
-        more = f" and {len(others)} more" if others else ""
-        raise BadInput(f"pretrained weights {path}: the file {what} '{first}'{more}; {REMEDY}")
+        resnet = self.encoder.resnet
+        resnet.load_state_dict(pretrained_state(path, resnet.state_dict(), "conv1.weight", CLASSIFIER, REMEDY))

@@ -11,10 +11,24 @@ from matplotlib.figure import Figure
 
 from ..files import atomic
 from ..study import Study
-from .figure_kinds import agreement, bars, budgets, curves, heatmap, illustrations, overlays, sensitivity, tsne
+from .figure_kinds import (
+    agreement,
+    bars,
+    budgets,
+    confusion,
+    curves,
+    heatmap,
+    illustrations,
+    overlays,
+    reliability,
+    sensitivity,
+    tsne,
+)
 
 KINDS = {
     "curves": curves,
+    "confusion": confusion,
+    "reliability": reliability,
     "agreement": agreement,
     "bars": bars,
     "sensitivity": sensitivity,

@@ -2,7 +2,6 @@
 
 import unicodedata
 
-from ..metrics.segmentation import METRICS
 from .table_layout import Cell, Column, Table
 
 _SPECIAL = {
@@ -71,14 +70,14 @@ def render(tables: list[Table]) -> str:
     return _FRAGMENT + "\n".join(_float(table) for table in tables)
 
 
-def document(contents: list[tuple[str, list[Table]]]) -> str:
-    """Return a complete document from (title of the study, its tables)."""
+def document(contents: list[tuple[str, list[Table]]], metrics: dict[str, str]) -> str:
+    """Return a complete document from (title of the study, its tables); ``metrics`` say at its top what is measured."""
     body = []
     for title, tables in contents:
         body += [rf"\section*{{{escape(title)}}}", *(_float(table) for table in tables), r"\clearpage", ""]
-    words = "; ".join(f"{metric.title}: {metric.doc}" for metric in METRICS.values())
-    metrics = rf"{{\footnotesize Metrics. {escape(words)}.\par}}"
-    return "\n".join([_HEAD, metrics, *body, r"\end{document}", ""])
+    words = "; ".join(f"{title}: {doc}" for title, doc in metrics.items())
+    explained = rf"{{\footnotesize Metrics. {escape(words)}.\par}}"
+    return "\n".join([_HEAD, explained, *body, r"\end{document}", ""])
 
 
 def _float(table: Table) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..errors import BadInput
 from ..identity import evaluation_hash, planned_hash
-from ..metrics.segmentation import METRICS
+from ..metrics import METRICS
 from ..study import Run, Study
 
 VALID, STALE, MISSING = "valid", "stale", "missing"
@@ -29,17 +29,21 @@ class Outcome:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """The scores in ``path``: case, class, metrics as stored (Dice as a fraction), and further columns."""
+        """The scores in ``path``: case, class, metrics as stored (Dice as a fraction), and further columns.
+
+        Segmentation has a row per case and class; classification one per class without a case, and one per case without a
+        class, where the metrics that are means over cases stand.
+        """
         return read_scores(self.path)
 
     def value(self, metric: str) -> float:
-        """Return the run's mean of a metric over its cases and classes; NaN where one of them has no number."""
-        return float(column(self.scores, metric, self.path).mean(skipna=False))
+        """Return the run's mean of a metric over the rows that name a class; NaN where one of them has no number."""
+        return float(column(self.scores, metric, self.path)[self.scores["class"] != ""].mean(skipna=False))
 
     def by_case(self, metric: str) -> pd.Series:
         """Return the metric per case (index: case id), averaged over classes; NaN where a class has no number."""
-        values = column(self.scores, metric, self.path)
-        return values.groupby(self.scores["case"]).agg(lambda scores: scores.mean(skipna=False))
+        values, cases = column(self.scores, metric, self.path), self.scores["case"]
+        return values[cases != ""].groupby(cases).agg(lambda scores: scores.mean(skipna=False))
 
 
 def find_outcomes(study: Study, arm: str, budget: int | str, path_of: Callable[[Run], str]) -> list[Outcome]:
@@ -83,7 +87,7 @@ def read_scores(path: str | Path) -> pd.DataFrame:
         frame = pd.read_csv(path, dtype={"case": str, "class": str}, keep_default_na=False, na_values=numbers)
     except (OSError, ValueError) as error:
         raise BadInput(f"damaged scores {path} ({error}): delete the file so that the run is evaluated again") from error
-    if not {"case", "class"} <= set(frame.columns) or frame.empty:
+    if not ({"case", "class"} <= set(frame.columns) or {"bin"} <= set(frame.columns)) or frame.empty:
         raise BadInput(f"no scores per case and class in {path}: delete the file so that the run is evaluated again")
     return frame
 

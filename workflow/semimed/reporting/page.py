@@ -6,11 +6,10 @@ from pathlib import Path
 
 from .. import __version__
 from ..files import atomic
-from ..metrics.segmentation import METRICS
 from ..study import Study
 from .outcomes import find_outcomes, read_record, valid
 from .page_style import bullets, definitions, figure_html, page, table_html
-from .table_layout import Cell, Column, Table, cautions, lay_out, legend
+from .table_layout import Cell, Column, Table, cautions, lay_out, legend, metric_words
 from .tables import Row, collect
 
 
@@ -25,8 +24,7 @@ def write_report(studies: list[Study], figures: dict[str, list[str]], out_html: 
         body.append(f"<ul>{''.join(links)}</ul>")
     for study in studies:
         body += _study(study, figures.get(study.name, []))
-    metrics = {metric: None for study in studies for metric in study.document["metrics"]}
-    body += ["<h2>Metrics</h2>", definitions({METRICS[name].title: METRICS[name].doc for name in metrics})]
+    body += ["<h2>Metrics</h2>", definitions(metric_words(studies))]
     with atomic(out_html) as temporary:
         temporary.write_text(page(title, body), encoding="utf-8")
 

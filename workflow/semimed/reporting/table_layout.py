@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from ..metrics.segmentation import METRICS, Metric
+from ..metrics import METRICS, Metric
 from ..study import Study
 
 DAGGER = "†"
@@ -107,6 +107,17 @@ def metric_head(metric: Metric) -> str:
     return f"{metric.title} {'↑' if metric.higher_is_better else '↓'}"
 
 
+def metric_words(studies: list[Study]) -> dict[str, str]:
+    """Return what the metrics of some studies mean, by title; the studies stand beside a title that has two meanings."""
+    used: dict[str, list[str]] = {}
+    for study in studies:
+        for name in study.document["metrics"]:
+            used.setdefault(name, []).append(study.name)
+    count = Counter(METRICS[name].title for name in used)
+    titles = {name: METRICS[name].title + f" in {', '.join(where)}" * (count[METRICS[name].title] > 1) for name, where in used.items()}
+    return {titles[name]: METRICS[name].doc for name in used}
+
+
 def p_text(p: float | None) -> str:
     """Return a p-value as printed: three decimals, ``<0.001`` below, empty for none."""
     return "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
@@ -141,8 +152,10 @@ def _number(mean: float | None, std: float | None, decimals: int) -> str:
 def legend(study: Study) -> list[str]:
     """Return the sentences that say how to read every table of a study."""
     own, metric = study.arms[study.document["own"]].label, METRICS[next(iter(study.document["metrics"]))].title
+    over = "test cases and classes" if study.task == "segmentation" else "classes, each over all test cases"
+    deviation = "standard deviation" if study.document["std_ddof"] else "standard deviation (divided by n)"
     return [
-        "Mean ± standard deviation over runs (folds and seeds); the value of a run is its mean over test cases and classes. "
+        f"Mean ± {deviation} over runs (folds and seeds); the value of a run is its mean over {over}. "
         "n: number of runs; one run has no ±. Per number of labels the best mean is bold, the second underlined.",
         f"p: two-sided Wilcoxon signed-rank test against {own} at the same number of labels on {metric} per test case, each "
         "case averaged over the folds and seeds that both have; not corrected for the number of comparisons.",

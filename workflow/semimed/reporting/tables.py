@@ -20,13 +20,13 @@ import pandas as pd
 
 from ..errors import BadInput, nearest
 from ..files import atomic
-from ..metrics.segmentation import METRICS
+from ..metrics import METRICS
 from ..statistics import mean_std, paired_test
 from ..study import Study
 from .latex import document, render
 from .outcomes import MISSING, STALE, Outcome, find_outcomes, valid
 from .published import published_values
-from .table_layout import lay_out, legend, markdown, plain
+from .table_layout import lay_out, legend, markdown, metric_words, plain
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def write_all(studies: list[Study], path: str | Path) -> None:
     """Write one complete LaTeX document with the tables of all studies (inlined: it compiles wherever it is copied)."""
     contents = [(study.document["title"], lay_out(study, collect(study))) for study in studies]
     with atomic(path) as temporary:
-        temporary.write_text(document(contents), encoding="utf-8")
+        temporary.write_text(document(contents, metric_words(studies)), encoding="utf-8")
 
 
 def draw(study: Study) -> str:
@@ -169,7 +169,7 @@ def _row(study: Study, section: str, checkpoint: str, budget: int | str, arm: st
         n=len(good),
         stale=states[STALE],
         missing=states[MISSING],
-        values={metric: _value(metric, good, printed.get(metric, (None, None))) for metric in metrics},
+        values={metric: _value(study, metric, good, printed.get(metric, (None, None))) for metric in metrics},
         p=None if arm == study.document["own"] else _p_value(valid(outcomes(study.document["own"])), good, next(iter(metrics))),
         iterations=_mean([outcome.record["steps"] + outcome.record["warmup_steps"] for outcome in good]),
         images=_mean([outcome.record["images"] for outcome in good]),
@@ -178,9 +178,9 @@ def _row(study: Study, section: str, checkpoint: str, budget: int | str, arm: st
     )
 
 
-def _value(metric: str, outcomes: list[Outcome], published: tuple[float | None, float | None]) -> Value:
+def _value(study: Study, metric: str, outcomes: list[Outcome], published: tuple[float | None, float | None]) -> Value:
     scale = 100 if METRICS[metric].percent else 1
-    mean, std = mean_std([scale * outcome.value(metric) for outcome in outcomes])
+    mean, std = mean_std([scale * outcome.value(metric) for outcome in outcomes], study.document["std_ddof"])
     return Value(*(number if math.isfinite(number) else None for number in (mean, std)), *published)
 
 

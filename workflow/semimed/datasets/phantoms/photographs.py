@@ -24,14 +24,14 @@ class Look:
 def draw(rng: np.random.Generator, shape: tuple[int, int], look: Look) -> tuple[np.ndarray, np.ndarray]:
     """Draw one phantom of about ``shape`` (H, W): image uint8 (H, W, 3) and object numbers uint8 (H, W), 0 outside."""
     shape = tuple(max(16, round(size * rng.uniform(0.85, 1.2))) for size in shape)
-    texture = sum(_noise(rng, shape, width) for width in (1.0, min(shape) / 12))
+    texture = sum(noise(rng, shape, width) for width in (1.0, min(shape) / 12))
     exposure = rng.uniform(0.75, 1.1)  # so that no level means object over the whole set
     image = np.array(look.ground) * exposure + 9.0 * texture[..., None] + rng.normal(0, 6, 3)
     objects = np.zeros(shape, np.uint8)
     count = int(rng.integers(look.objects[0], look.objects[1] + 1))
     margin = 0.35 if look.objects[1] == 1 else 0.12  # one object stands near the middle, as a camera is pointed
     for number in range(1, count + 1):
-        distance = _outline(rng, shape, rng.uniform(margin, 1 - margin, 2), look.radius)
+        distance = outline(rng, shape, rng.uniform(margin, 1 - margin, 2), look.radius)
         inside = (distance < 1) & (objects == 0)
         objects[inside] = number
         share = ndimage.gaussian_filter(inside.astype(float), 0.8)
@@ -53,30 +53,40 @@ def save(file: Path, array: np.ndarray) -> None:
     Image.fromarray(array).save(file, **({"quality": 92} if file.suffix == ".jpg" else {}))
 
 
-def _noise(rng: np.random.Generator, shape: tuple[int, int], width: float) -> np.ndarray:
+def noise(rng: np.random.Generator, shape: tuple[int, int], width: float) -> np.ndarray:
+    """Return a smooth random field (H, W) of variance one whose bumps are about ``width`` pixels wide."""
     noise = ndimage.gaussian_filter(rng.standard_normal(shape), width, mode="wrap")
     return noise / noise.std()
 
 
-def _outline(rng: np.random.Generator, shape: tuple[int, int], centre, radius: tuple[float, float]) -> np.ndarray:
+def outline(
+    rng: np.random.Generator, shape: tuple[int, int], centre, radius: tuple[float, float], wave: float = 0.3
+) -> np.ndarray:
     """Return the distance (H, W) from the centre as a share of the way to a wavy closed outline: below 1 is inside."""
     y, x = (np.arange(size) - size * c for size, c in zip(shape, centre, strict=True))
     angle = np.arctan2(y[:, None], x[None, :])
-    waves = sum(rng.uniform(-0.3, 0.3) / k * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(2, 7))
+    waves = sum(rng.uniform(-wave, wave) / k * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(2, 7))
     return np.hypot(y[:, None], x[None, :]) / (min(shape) * rng.uniform(*radius) * (1 + waves))
+
+
+def hairs(rng: np.random.Generator, pen: ImageDraw.ImageDraw, size: tuple[int, int], count: int) -> None:
+    """Draw dark bent hairs over a picture of ``size`` (width, height)."""
+    for _ in range(count):
+        x, y = rng.uniform(0, size[0]), rng.uniform(0, size[1])
+        bend, along = rng.uniform(-0.3, 0.3, 2) * size[0], rng.uniform(-0.6, 0.6, 2) * size[0]
+        steps = np.linspace(0, 1, 12)[:, None]
+        curve = (x, y) + steps * along + steps * (1 - steps) * bend
+        pen.line([tuple(point) for point in curve], fill=(45, 30, 25), width=1)
 
 
 def _clutter(rng: np.random.Generator, picture: Image.Image, kind: str) -> None:
     pen, (width, height) = ImageDraw.Draw(picture), picture.size
     amount = {"hairs": rng.integers(3, 9), "highlights": rng.integers(4, 10), "nuclei": width * height // 60}[kind]
+    if kind == "hairs":
+        hairs(rng, pen, picture.size, amount)
+        return
     for _ in range(amount):
         x, y = rng.uniform(0, width), rng.uniform(0, height)
-        if kind == "hairs":
-            bend, along = rng.uniform(-0.3, 0.3, 2) * width, rng.uniform(-0.6, 0.6, 2) * width
-            steps = np.linspace(0, 1, 12)[:, None]
-            curve = (x, y) + steps * along + steps * (1 - steps) * bend
-            pen.line([tuple(point) for point in curve], fill=(45, 30, 25), width=1)
-        else:
-            reach = rng.uniform(0.6, 2.2, 2) if kind == "highlights" else rng.uniform(0.4, 1.2, 2)
-            colour = (250, 245, 240) if kind == "highlights" else (90, 55, 125)
-            pen.ellipse((x - reach[0], y - reach[1], x + reach[0], y + reach[1]), fill=colour)
+        reach = rng.uniform(0.6, 2.2, 2) if kind == "highlights" else rng.uniform(0.4, 1.2, 2)
+        colour = (250, 245, 240) if kind == "highlights" else (90, 55, 125)
+        pen.ellipse((x - reach[0], y - reach[1], x + reach[0], y + reach[1]), fill=colour)

@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ...metrics.segmentation import METRICS, Metric
+from ...metrics import METRICS, Metric
 from ...statistics import mean_std
 from ...study import Run, Study
 from ..outcomes import find_outcomes, valid

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from ...metrics.segmentation import METRICS
+from ...metrics import METRICS
 from ...statistics import mean_std
 from ...study import Study
 from ..outcomes import find_outcomes, valid

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ...metrics.segmentation import Metric
+from ...metrics import Metric
 from ...statistics import mean_std
 from ...study import Study
 from ..outcomes import Outcome, column, shortfall, valid
@@ -15,7 +15,8 @@ from ..published import published_values
 # Distinguishable with the common kinds of colour-blindness (after Okabe-Ito and Tol); the study's own arm has its own.
 OWN = "#D55E00"
 OTHERS = ("#56606B", "#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#0072B2", "#999933", "#882255", "#44AA99")
-CLASSES = ("#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#F0E442", "#D55E00", "#0072B2")  # foreground classes, in order
+# Classes in order, in segmentation those of the foreground.
+CLASSES = ("#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#F0E442", "#D55E00", "#0072B2", "#8C564B", "#7F7F7F")
 FAINT = "#6E6E6E"
 
 

@@ -6,7 +6,7 @@ With ``together: true`` one panel has the headline of every arm, and the steps o
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...metrics.segmentation import METRICS, Metric
+from ...metrics import METRICS, Metric
 from ...study import Study
 from ..outcomes import Outcome, find_outcomes, valid
 from .common import arm_colour, counted, draw_line, label_steps, note_shortfall, per_step, say, scaled
@@ -60,7 +60,7 @@ def _together(figure: Figure, study: Study, metric: Metric, found: dict[str, lis
         if valid(outcomes):
             entry = study.arms[arm]
             values = scaled(metric, per_step(valid(outcomes), metric.name, entry.headline))
-            values.index += entry.settings.get("warmup_steps", 0)
+            values.index += valid(outcomes)[0].record["warmup_steps"]
             draw_line(panel, values, arm_colour(study, arm), entry.label, linewidth=1.6, markersize=3, zorder=3)
     if panel.lines:
         panel.set_xlim(left=0)

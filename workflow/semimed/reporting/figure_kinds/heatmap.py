@@ -9,7 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ...metrics.segmentation import METRICS, Metric
+from ...metrics import METRICS, Metric
 from ...statistics import mean_std
 from ...study import Study
 from ..outcomes import find_outcomes, valid

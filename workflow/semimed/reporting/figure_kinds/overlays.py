@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ...errors import BadInput
-from ...metrics.segmentation import METRICS, Metric
+from ...metrics import METRICS, Metric
 from ...store import Case, load_image, load_label, read_cases
 from ...study import Run, Study
 from ..outcomes import Outcome, find_outcomes, valid

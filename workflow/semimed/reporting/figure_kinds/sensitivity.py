@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ...metrics.segmentation import METRICS, Metric
+from ...metrics import METRICS, Metric
 from ...statistics import mean_std
 from ...study import Run, Study
 from ..outcomes import Outcome, find_outcomes, valid
