@@ -1,4 +1,4 @@
-"""Time of each view on one CPU thread beside one U-Net forward pass on the same images: python benchmarks/bench_views.py."""
+"""Time of each view on one CPU thread beside one forward pass on the same images: python benchmarks/bench_views.py."""
 
 import subprocess
 import sys
@@ -6,19 +6,24 @@ import time
 from pathlib import Path
 
 import torch
+from monai.networks.nets import DenseNet121
 
 WORKFLOW = Path(__file__).resolve().parents[1] / "workflow"
 sys.path.insert(0, str(WORKFLOW))
 
 from semimed.nets.unet import UNet
 from semimed.views import VIEWS
+from semimed.views.classification import KINDS
 
 ROUNDS = 5
 CASES = [
-    ((24, 3, 256, 256), ("noise", "photometric", "blur", "morphology")),
-    ((24, 1, 256, 256), ("noise", "photometric", "blur", "morphology")),
-    ((4, 1, 112, 112, 80), ("noise", "blur")),
+    ((24, 3, 256, 256), "U-Net", ("noise", "photometric", "blur", "morphology")),
+    ((24, 1, 256, 256), "U-Net", ("noise", "photometric", "blur", "morphology")),
+    ((4, 1, 112, 112, 80), None, ("noise", "blur")),
+    ((64, 3, 224, 224), "DenseNet121", tuple(KINDS)),
+    ((32, 3, 64, 64), "DenseNet121", tuple(KINDS)),
 ]
+NETS = {"U-Net": lambda channels: UNet(channels, 2), "DenseNet121": lambda channels: DenseNet121(2, channels, 7)}
 
 
 def main() -> None:
@@ -28,13 +33,13 @@ def main() -> None:
     code = "import torch, time; start = time.perf_counter(); import kornia; print(time.perf_counter() - start)"
     times = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(3)]
     print(f"import of kornia after torch: {1e3 * min(times):.0f} ms")
-    for shape, kinds in CASES:
+    for shape, name, kinds in CASES:
         image, forward = torch.rand(shape), None
-        if len(shape) == 4:
-            net = UNet(shape[1], 2).eval()
+        if name:
+            net = NETS[name](shape[1]).eval()
             with torch.inference_mode():
                 forward = median(lambda net=net, image=image: net(image), 1)
-            print(f"{shape} U-Net forward {1e3 * forward:6.0f} ms")
+            print(f"{shape} {name} forward {1e3 * forward:6.0f} ms")
         for kind in kinds:
             taken = median(lambda kind=kind, image=image: VIEWS[kind](image), ROUNDS)
             share = f"   {taken / forward:5.1%} of the forward pass" if forward else ""

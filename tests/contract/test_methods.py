@@ -53,7 +53,10 @@ def test_toys_are_found():
 @every_stage
 def test_a_few_steps_lower_the_supervised_term(trainer, name, stage):
     made = trainer(name, stage)
-    losses = [iterate(made, stage=stage)["supervised"].item() for _ in range(8)]
+    steps = [iterate(made, stage=stage) for _ in range(8)]
+    if stage == "warmup" and "supervised" not in steps[0]:
+        pytest.skip("a first stage without labels")
+    losses = [terms["supervised"].item() for terms in steps]
     assert losses[-1] < 0.97 * losses[0], losses
 
 

@@ -72,7 +72,7 @@ def write_split(path, cases) -> Path:
 def write_run(study, run, dice, checkpoints=None, hash=None, engine="e" * 64, empty="", classes=("atrium",), **record) -> None:
     """Write a run's record and scores: ``dice`` a number for all cases or one per case; the distances follow from it."""
     dice = np.broadcast_to(np.asarray(dice, dtype=float), len(CASES))
-    fields = {"steps": run.arm.settings["recipe"]["steps"], "warmup_steps": run.arm.settings.get("warmup_steps", 0)}
+    fields = {"steps": run.settings["recipe"]["steps"], "warmup_steps": run.settings.get("warmup_steps", 0)}
     fields |= {"hash": hash or planned_hash(study, run), "seconds": 3600.0, "engine": engine, "device": "cpu"}
     fields |= {"images": 8 * (fields["steps"] + fields["warmup_steps"]), **record}
     write_json(f"{run.folder}/run.json", fields)

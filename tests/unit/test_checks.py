@@ -18,7 +18,7 @@ def check(tmp_path):
     def run(*figures, flat=False):
         study = make_flat_study(tmp_path, "slices") if flat else make_plan(tmp_path, "cml-la").study("cml-la")
         document = {**study.document, "figures": {f"f{n}": COMMON | figure for n, figure in enumerate(figures)}}
-        check_figures(document, study.arms, "s.yaml")
+        check_figures(document, "segmentation", study.arms, "s.yaml")
 
     return run
 
@@ -71,7 +71,7 @@ def test_numbers_and_shares_have_no_common_axis(tmp_path):
     study.arms["mt"] = dataclasses.replace(study.arms["mt"], budgets=("5%", "10%"))
     document = {**study.document, "figures": {"f": {**COMMON, "kind": "budgets", "arms": ["cml", "mt"]}}}
     with pytest.raises(BadInput, match="numbers and shares as budgets, which have no common axis"):
-        check_figures(document, study.arms, "s.yaml")
+        check_figures(document, "segmentation", study.arms, "s.yaml")
 
 
 def test_a_table_of_an_unknown_arm(tmp_path):

@@ -36,8 +36,8 @@ def filled(length=32, target="uniform"):
 def test_worked_example_of_the_alignment():
     """C1 of the specification; places that are not filled do not count."""
     alignment = filled()
-    aligned = alignment(double([0.7, 0.2, 0.1], [0.3, 0.6, 0.1]))
-    assert near(aligned, ALIGNED.tolist()) and alignment.count == 3
+    aligned = alignment(double([0.7, 0.2, 0.1], [0.3, 0.6, 0.1]).requires_grad_())
+    assert near(aligned, ALIGNED.tolist()) and alignment.count == 3 and not aligned.requires_grad
     assert near(alignment.means[:3].mean(0), [0.46666667, 0.36666667, 0.16666667]) and not alignment.means[3:].any()
 
 
@@ -57,6 +57,12 @@ def test_a_class_that_is_never_predicted_is_not_lifted():
     assert aligned.isfinite().all() and near(aligned.sum(1), [1.0, 1.0]) and not aligned[:, 2].any()
     single = align()(double([1 - 1e-12, 1e-12, 0]))
     assert single[0, 0] > 0.999
+
+
+def test_the_least_average_is_that_of_a_batch_however_many_there_were():
+    alignment = align(1)
+    alignment.count.fill_(999)
+    assert near(alignment(double([1 - 1e-4, 1e-4, 0])), [[0.5, 0.5, 0.0]])
 
 
 def test_the_target_of_the_alignment():
@@ -152,7 +158,7 @@ def test_targets_are_smoothed_only_when_the_queue_is_full():
 
 
 def test_terms(batch):
-    hyper = {"unsupervised": 0.4, "contrast": 0.7, "threshold": 0.46, "graph_threshold": 0.36, "queue": 6, "temperature": 0.3}
+    hyper = {"unsupervised": 0.4, "contrast": 0.7, "threshold": 0.46, "graph_threshold": 0.36, "queue": 6, "temperature": 0.05}
     method, t = build("comatch", smoothing=0.8, da_length=2, **hyper), clock()
     generator = torch.Generator().manual_seed(2)
     memory = torch.nn.functional.normalize(torch.randn(6, 64, generator=generator), dim=1)
@@ -166,7 +172,7 @@ def test_terms(batch):
         embeddings[name] = method.projection(feature)
     aligned = logits["weak"].softmax(1) / logits["weak"].softmax(1).mean(0)
     aligned = aligned / aligned.sum(1, keepdim=True)
-    affinity = (embeddings["weak"] @ memory.T / 0.3).softmax(1)
+    affinity = (embeddings["weak"] @ memory.T / 0.05).softmax(1)
     target = 0.8 * aligned + 0.2 * affinity @ known
     confident = target.amax(1) >= 0.46
     assert 0 < confident.sum() < UNLABELLED and t.diagnostics["confident"] == confident.float().mean()
@@ -176,7 +182,7 @@ def test_terms(batch):
     wanted = {
         "supervised": cross_entropy(logits["labelled"], batch.label).mean().item(),
         "unsupervised": 0.4 * soft[confident].sum().item() / UNLABELLED,
-        "contrast": 0.7 * graph_loss(embeddings["strong"], embeddings["contrast"], graph, 0.3).item(),
+        "contrast": 0.7 * graph_loss(embeddings["strong"], embeddings["contrast"], graph, 0.05).item(),
     }
     assert terms == pytest.approx(wanted, rel=1e-4)
     # Remembered after the loss: what is aligned and not smoothed, and the labels.
@@ -188,9 +194,13 @@ def test_terms(batch):
 
 
 def test_gradients(batch):
-    """The unsupervised term reaches the network alone, the contrast the head too; the target has no gradient."""
-    method = build("comatch", threshold=0.0)
-    terms = next(method.step(batch, clock()))
+    """The unsupervised term reaches the network alone, the contrast the head too; the weak view has no gradient."""
+    method, names = build("comatch", threshold=0.0), ("labelled", "weak", "strong", "contrast")
+    views = {name: batch.view(name).requires_grad_() for name in names}
+    terms = next(method.step(SimpleNamespace(**{**vars(batch), "view": views.get}), clock()))
+    for name, reached in (("unsupervised", {"strong"}), ("contrast", {"strong", "contrast"})):
+        moved = torch.autograd.grad(terms[name], list(views.values()), retain_graph=True)
+        assert {view for view, gradient in zip(names, moved, strict=True) if gradient.any()} == reached
     head, classifier = list(method.projection.parameters()), list(method.student.second.parameters())
     unsupervised = torch.autograd.grad(terms["unsupervised"], head + classifier, retain_graph=True, allow_unused=True)
     contrast = torch.autograd.grad(terms["contrast"], head + classifier, allow_unused=True)

@@ -70,7 +70,7 @@ def test_photographs_are_resized_and_patches_limited(make_task, monkeypatch):
 
 def test_vectors_are_of_the_same_patches_at_every_checkpoint(make_task, tmp_path, monkeypatch):
     def load(path, device):
-        facts = {"classes": ["background", "one", "two"]}
+        facts = {"task": "segmentation", "classes": ["background", "one", "two"]}
         return Mean(int(path)), {
             "step": int(path),
             "hash": "h",

@@ -62,17 +62,19 @@ def test_the_perturbation_of_trusted_features(example, normalise):
     assert losses[1] > losses[0] and (r.norm(dim=1) < 1).all() != normalise
 
 
-def test_the_perturbation_of_uncertain_features(example):
+@pytest.mark.parametrize("steps", [1, 8])
+def test_the_perturbation_of_uncertain_features(example, steps):
     """Where the prediction is the feature's own, so that the trial step decides: the divergence is flat at 0."""
     classifier, feature, _ = example
     logits = classifier(feature)
     torch.manual_seed(1)
-    r = uncertain_perturbation(classifier, feature, logits, 8)
+    r = uncertain_perturbation(classifier, feature, logits, steps)
     torch.manual_seed(1)
-    assert near(r, uncertain_by_hand(classifier, feature, logits.softmax(1), 8), 1e-6)
+    assert near(r, uncertain_by_hand(classifier, feature, logits.softmax(1), steps), 1e-6)
     assert near(r.norm(dim=1), torch.ones(4)) and not r.requires_grad and without_gradients(classifier, feature)
-    # It is the power method: of all directions the divergence grows most along it.
-    rises = [divergence(logits, classifier(feature + 0.01 * step)) for step in (r, *(unit(torch.randn(20, 4, 6))).double())]
+    # It is the power method: the divergence grows more along it than along any random direction.
+    others = F.normalize(torch.randn(20, 4, 6).double(), dim=2)
+    rises = [divergence(logits, classifier(feature + 0.01 * step)) for step in (r, *others)]
     assert max(rises) == rises[0]
 
 

@@ -154,8 +154,7 @@ def test_terms(batch):
 )
 def test_passes_of_the_student(batch, name, mode, sizes):
     hyper = {"k_strong": 3} if name == "simple" else {}
-    method = build(name, bn_mode=mode, **hyper)
-    terms_of(method, batch)
+    terms_of(method := build(name, bn_mode=mode, **hyper), batch)
     assert method.student.passes == [(size, True) for size in sizes]
 
 
@@ -221,8 +220,8 @@ def train(method, optimisers, steps):
 RECIPE = {"optimiser": {"name": "adam", "lr": 1e-3}, "schedule": {"name": "constant"}}
 #: so that every term counts within a few steps
 EARLY = {"fixmatch": {"threshold": 0.3}, "simple": {"threshold": 0.3, "similarity": 0.5, "unsupervised": 1.0, "pair": 1.0}}
-EARLY |= {"comatch": {"threshold": 0.3, "graph_threshold": 0.1, "queue": 10}, "simmatch": {"threshold": 0.3}}
-EARLY["simmatch"]["instance_from_epoch"] = 0
+EARLY |= {"comatch": {"threshold": 0.3, "graph_threshold": 0.1, "queue": 10}}
+EARLY |= {"simmatch": {"threshold": 0.3, "instance_from_epoch": 0}}
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -233,7 +232,7 @@ def test_a_resumed_training_goes_on_bit_for_bit(name):
     history = train(straight, optimisers, range(1))
     trainable = [p for p in straight.parameters() if p.requires_grad]
     assert all(p.grad is not None for p in trainable) and sum(bool(p.grad.any()) for p in trainable) > 20
-    assert all(p.grad is None for module in (straight.teacher,) for p in module.parameters())
+    assert all(p.grad is None for p in straight.teacher.parameters())
     history += train(straight, optimisers, range(1, 12))
     assert history[-1]["supervised"] < 0.97 * history[0]["supervised"]
     assert all(value.isfinite() for terms in history for value in terms.values())

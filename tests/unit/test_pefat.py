@@ -103,6 +103,15 @@ def test_e2_cross_view_losses():
     assert near(pseudo_loss, [0, 0.92320489, 0.86679553])
 
 
+def test_defaults_are_the_public_codes():
+    """Section 10: K, the posterior, the weights of both adversarial losses, the temperature; perturbations are raw."""
+    method = build()
+    hyper = method.hyper
+    assert (hyper.perturbation_steps, hyper.trust, hyper.adversarial, hyper.consistency) == (8, 0.7, 0.3, 0.1)
+    assert method.warmup.temperature == 0.05 and not (hyper.normalise_trusted or hyper.detach_target)
+    assert method.tasks == ("classification",)
+
+
 # The first stage.
 
 

@@ -1,5 +1,6 @@
 """RandAugment: every operation against Pillow, what is drawn, and a batch against a loop over its samples."""
 
+import functools
 import io
 from pathlib import Path
 
@@ -43,15 +44,16 @@ def synthetic(height, width, seed=0, sigma=2):
     return np.round(30 + 200 * (noise - noise.min()) / np.ptp(noise)).astype(np.uint8)
 
 
+@functools.cache
 def picture(kind):
-    """A synthetic photograph, square or not, or a real one of 200 x 150 pixels where it is there."""
+    """A synthetic photograph, square or not, or a part of a real one where it is there."""
     if kind != "dermoscopy":
         return synthetic(48, 48) if kind == "square" else synthetic(40, 56, 1)
     if not HAM10000.exists():
         pytest.skip("no dermoscopic images beside this checkout")
     store = np.load(HAM10000)
     jpeg = store["jpeg"][store["offset"][4500] : store["offset"][4501]]
-    return np.asarray(Image.open(io.BytesIO(jpeg.tobytes())).convert("RGB"))
+    return np.asarray(Image.open(io.BytesIO(jpeg.tobytes())).convert("RGB"))[30:120, 40:160]
 
 
 def tensor(levels):
@@ -138,7 +140,7 @@ def test_a_batch_is_a_loop_over_its_samples():
 
 def test_colours_are_made_in_their_order():
     image = tensor(synthetic(32, 32))
-    for first, second in (("brightness", "equalize"), ("solarize", "contrast")):
+    for first, second in (("brightness", "solarize"), ("solarize", "contrast")):
         assert not torch.allclose(made(image, (first, second), 0.4), made(image, (second, first), 0.4), atol=0.05)
         photograph = PILLOW[second](PILLOW[first](Image.fromarray(synthetic(32, 32)), 4), 4)
         assert (255 * made(image, (first, second), 0.4) - 255 * tensor(np.asarray(photograph))).abs().mean() < 2
@@ -147,7 +149,7 @@ def test_colours_are_made_in_their_order():
 def test_movements_are_composed_in_their_order():
     """Two resamplings after one another differ from the one of both only by their blur."""
     image = tensor(synthetic(64, 64, sigma=5))
-    for first, second in (("rotate", "shear-x"), ("translate-x", "rotate"), ("shear-y", "translate-y")):
+    for first, second in (("rotate", "shear-x"), ("translate-x", "rotate"), ("shear-y", "translate-x")):
         together, backwards = made(image, (first, second), 0.5), made(image, (second, first), 0.5)
         after = made(made(image, (first, "identity"), 0.5), (second, "identity"), 0.5)
         inside = slice(20, 44)

@@ -44,6 +44,11 @@ def test_a_switch_changes_what_it_says(hyper, changed):
     assert {name for name in plain if plain[name] != pytest.approx(switched[name], rel=1e-12)} == changed
 
 
+def test_signed_contrast_of_features_before_the_relu():
+    plain, signed = (values(build(feature="normalised", absolute_contrast=kind)) for kind in (True, False))
+    assert signed.pop("contrast") < plain.pop("contrast") and signed == plain
+
+
 def test_weights_and_ramps():
     plain = values(build())
     found = values(build(auxiliary=0.5, alignment=2.0, contrast=3.0, unsupervised_from_epoch=1, unsupervised_ramp_epochs=4))

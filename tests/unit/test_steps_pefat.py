@@ -10,7 +10,7 @@ from semimed.optimise import build_optimisers, run_step
 from test_feature_adversary import trusted_by_hand, uncertain_by_hand
 from test_pefat import CLASSES, UNLABELLED, Batch, Data, build, clock, near, trust
 
-MIXED = [1.0, 0.0, 0.8, 0.0, 0.6]  # of which the first and third are trusted
+MIXED = [1.0, 0.0, 0.8, 0.0, 0.6]  # the first and third are trusted, above 0.5 the fifth too
 OTHERS = {"perturbation_steps": 3, "adversarial": 0.7, "consistency": 0.4, "normalise_trusted": True, "trust": 0.5}
 
 

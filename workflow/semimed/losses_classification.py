@@ -14,8 +14,8 @@ from .errors import BadInput
 ClassWeight = Literal["none", "labelled", "isic-full"]
 SquaredReduction = Literal["sum", "mean", "class-weighted"]
 
-#: images per class of the whole of ISIC 2018 Task 3: MEL, NV, BCC, AKIEC, BKL, DF, VASC
-ISIC_COUNTS = (1113, 6705, 514, 327, 1099, 115, 142)
+#: images per class of the whole of ISIC 2018 Task 3
+ISIC_COUNTS = {"MEL": 1113, "NV": 6705, "BCC": 514, "AKIEC": 327, "BKL": 1099, "DF": 115, "VASC": 142}
 
 
 def class_weights(facts, kind: ClassWeight) -> Tensor | None:
@@ -23,19 +23,19 @@ def class_weights(facts, kind: ClassWeight) -> Tensor | None:
 
     ``isic-full`` is 10,000 / n of the whole of ISIC 2018, as in the public code of SRC-MT and RAC-MT; it looks at the
     labels of test images. ``labelled`` is N / n of the N labelled images, of about the same scale; an absent class counts
-    as having one image. Raises ``BadInput`` for ``isic-full`` with other than the seven classes of ISIC 2018.
+    as having one image. Raises ``BadInput`` for ``isic-full`` with a class that is none of ISIC 2018's.
     """
     if kind == "none":
         return None
     if kind == "labelled":
         counts = torch.tensor(facts.class_counts, dtype=torch.float32)
         return counts.sum() / counts.clamp(min=1)
-    if len(facts.classes) != len(ISIC_COUNTS):
+    if unknown := [name for name in facts.classes if name not in ISIC_COUNTS]:
         raise BadInput(
-            f"class_weight isic-full in hyperparameters with {len(facts.classes)} classes: it is of the seven of "
-            "isic2018-cls; choose labelled or none"
+            f"class_weight isic-full in hyperparameters with the class {unknown[0]}: it is for the classes of isic2018-cls; "
+            "choose labelled or none"
         )
-    return 10_000 / torch.tensor(ISIC_COUNTS, dtype=torch.float32)
+    return 10_000 / torch.tensor([ISIC_COUNTS[name] for name in facts.classes], dtype=torch.float32)
 
 
 def classification_loss(logits: Tensor, target: Tensor, weights: Tensor | None = None, double_softmax: bool = False) -> Tensor:

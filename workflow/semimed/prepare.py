@@ -31,10 +31,10 @@ def prepare(
     Writes ``<case>.image.npy`` (C, *S), ``<case>.label.npy`` uint8 (*S) and, when all are there, ``cases.csv``; equal
     input gives equal bytes. In classification all images stand in one ``images.npy`` uint8 (N, C, H, W), in the order of
     ``cases.csv``, whose counts say the class; where the preparation has ``skip_damaged: true``, pictures that cannot be
-    used are left out and listed in ``skipped.csv``. ``options`` is the preparation from the data set's configuration. A failure removes what
-    was written. ``raw`` is where the raw folder lies now, if it was moved since ``source.json`` was written. Raises
-    ``BadInput`` naming the file at fault. Threads, not processes, because the time goes into zlib,
-    NumPy and the disk, which let other threads run.
+    used are left out and listed in ``skipped.csv``. ``options`` is the preparation from the data set's configuration. A
+    failure removes what was written. ``raw`` is where the raw folder lies now, if it was moved since ``source.json`` was
+    written. Raises ``BadInput`` naming the file at fault. Threads, not processes, because the time goes into zlib, NumPy,
+    Pillow and the disk, which let other threads run.
     """
     raw, layout, cases = _raw_cases(dataset, Path(source), raw)
     out = Path(out)
@@ -118,7 +118,9 @@ def _in_order(jobs, ahead: int):
         yield from waiting.popleft().result()
 
 
-def _prepare_picture(dataset: DataSet, raw: Path, layout: str, raw_case: RawCase, options: dict) -> tuple[dict, np.ndarray | None]:
+def _prepare_picture(
+    dataset: DataSet, raw: Path, layout: str, raw_case: RawCase, options: dict
+) -> tuple[dict, np.ndarray | None]:
     """Return a row of ``cases.csv`` and the image, or a row of ``skipped.csv`` and None."""
     try:
         scan = dataset.read_prepared(raw_case, layout, options)

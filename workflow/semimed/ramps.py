@@ -45,8 +45,8 @@ def learning_rate(schedule: dict, base: float, step: int, steps: int, epochs: in
     """Return the learning rate at ``step`` of ``steps``, a training that is divided into ``epochs``.
 
     ``poly``: base (1 - step/steps)^power; ``step``: base factor^(step // every); ``cosine``: base cos(share pi step/steps),
-    with FixMatch's share of 7/16 (Sohn et al. 2020) by default; ``constant``: base. With ``every: epoch`` the
-    epoch takes the place of the step: ``poly`` is base (1 - epoch/epochs)^power, ``step`` base factor^epoch.
+    with FixMatch's share of 7/16 (Sohn et al. 2020) by default; ``constant``: base. With ``every: epoch`` the epoch
+    takes the place of the step: ``poly`` is base (1 - epoch/epochs)^power, ``step`` base factor^epoch.
     """
     name, every = schedule["name"], schedule.get("every")
     if every == "epoch":

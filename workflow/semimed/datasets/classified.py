@@ -20,8 +20,8 @@ class Classified(DataSet):
     def size(self, options: dict) -> tuple[int, int]:
         """Return the rows and columns of a preparation; raises ``BadInput`` for options that are wrong.
 
-        Its other options: ``version``, raised by hand, and ``skip_damaged`` (false unless given), which leaves out pictures that
-        cannot be read instead of stopping at the first.
+        Its other options: ``version``, raised by hand, and ``skip_damaged`` (false unless given), which leaves out pictures
+        that cannot be used instead of stopping at the first.
         """
         where = f"a preparation of {self.name}"
         check_options(options, ("version", "size", "skip_damaged"), where)

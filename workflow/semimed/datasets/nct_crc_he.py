@@ -25,7 +25,7 @@ class NCTCRCHE(Classified):
     classes = ("ADI", "BACK", "DEB", "LYM", "MUC", "MUS", "NORM", "STR", "TUM")
 
     def find(self, raw: Path, by_hand: str = "") -> tuple[str, list[RawCase]]:
-        """See ``DataSet.find``: exactly the nine folders, each with files of its own class; the layout is the root, or ``.``."""
+        """See ``DataSet.find``: exactly the nine folders, with files of their own class; the layout is the root, or ``.``."""
         raw, by_hand = Path(raw), by_hand or "put the raw data there"
         layout = ROOT if (raw / ROOT).is_dir() else "."
         root = raw / layout

@@ -10,7 +10,7 @@ A method is an ``nn.Module`` whose ``state_dict`` is the whole of it. Its traini
 Each yield hands named, weighted terms to the method's own optimiser, or ``"critic", terms`` to an auxiliary one of
 ``optimizers()``. The hyper-parameters stand in a frozen dataclass ``Hyperparameters`` with literal defaults beside the
 class, what the warm-up depends on in ``Warmup``; both are read from the source when the workflow is planned. A method for
-both tasks whose papers differ has its defaults in classification in ``Classification(Hyperparameters)``.
+both tasks whose papers differ has those in classification in ``Classification``.
 """
 
 import abc

@@ -1,9 +1,9 @@
 """FixMatch: consistency and confidence (Sohn et al., NeurIPS 2020).
 
 The class that is predicted with confidence on a weak view of an unlabelled image is the target of its strong view:
-L = L_x + lambda_u mean_i [max q_i >= tau] CE(z_i, argmax q_i), with q of the weak view (detached) and z of the strong one.
-The mean is over all unlabelled images, not over the confident ones, and has no ramp. The moving average of the student is
-only predicted with, so it takes the student's running statistics.
+L = L_x + lambda_u mean_i [max q_i >= tau] CE(z_i, argmax q_i), q the probabilities of the weak view, z the logits of the
+strong one. The mean is over all unlabelled images, not over the confident ones, and has no ramp. The student's moving
+average is only predicted with, so it takes the student's running statistics.
 
 Ours: RandAugment, of the paper's two kinds of strong view; the medical frame's batch, optimiser and schedule (the paper has
 SGD with rate 0.03, 64 labelled images and 7 times as many unlabelled ones, and 2^20 steps); the average's momentum rises
@@ -54,8 +54,10 @@ def confident_mean(loss: Tensor, target: Tensor, threshold: float) -> tuple[Tens
 
 
 def pseudo_label_loss(strong: Tensor, weak: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """Return L_u and the share of confident samples, from logits (B, K) of strong and weak views; the weak are detached."""
-    weak = weak.detach()
+    """Return L_u and the share of confident samples, from logits (B, K) of strong and weak views.
+
+    The weak ones have no gradient: they give a class and a comparison.
+    """
     loss = F.cross_entropy(strong, weak.argmax(1), reduction="none")
     return confident_mean(loss, weak.softmax(1), threshold)
 

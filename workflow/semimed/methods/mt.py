@@ -13,8 +13,8 @@ squared error with weight 100 from the start and no noise (there on labelled sam
 In classification, as in SRC-MT's public code without its relation term: student and teacher see weak views of their own of
 all images, and L = CE + w(t) mean |softmax student - softmax teacher|^2 over labelled and unlabelled images alike, w(t)
 rising over 30 epochs to 1. The squared distance is summed over classes; Tarvainen and Valpola's code takes the mean over
-classes, with w up to 100 after 5 epochs, and SRC-MT's weights the classes. There the teacher has running
-statistics of its own; here it takes the student's, unless ``buffers`` says otherwise.
+classes, with w up to 100 after 5 epochs, and SRC-MT's weights the classes. There the teacher has running statistics of its
+own; here it takes the student's, unless ``buffers`` says otherwise.
 
 Which output is the headline of an arm is the study's to say: SRC-MT's code evaluates the student, the paper the teacher.
 """
@@ -85,7 +85,7 @@ class MeanTeacher(Method):
             self.register_buffer("weights", class_weights(self.facts, self.hyper.class_weight), persistent=False)
 
     def weight(self, t) -> float:
-        """Return w(t), the ramped weight of the consistency."""
+        """Return w(t), the ramped weight of the consistency in segmentation."""
         hyper = self.hyper
         if t.step < hyper.delay:
             return 0.0

@@ -94,11 +94,11 @@ class SimMatch(FixMatch):
         return [(logits, projection(feature)) for logits, feature in together(network, images, self.hyper.bn_mode)]
 
     def passes(self, batch) -> tuple[list, list]:
-        """Return logits and embeddings of labelled and strong images, and without gradient of labelled and weak ones."""
+        """Return logits and embeddings of labelled and strong images, and of labelled and weak ones for the targets."""
         labelled, weak, strong = (batch.view(name) for name in ("labelled", "weak", "strong"))
         if self.hyper.bank == "ensemble":
             first, second, third = self.outputs_of(self.student, self.projection, [labelled, weak, strong])
-            return [first, third], [(logits.detach(), embedding.detach()) for logits, embedding in (first, second)]
+            return [first, third], [first, second]
         self.teacher.train(self.hyper.buffers == "copy")
         with torch.no_grad():
             targets = self.outputs_of(self.teacher.network, self.teacher_projection, [labelled, weak])

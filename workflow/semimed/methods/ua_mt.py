@@ -48,6 +48,8 @@ def entropy(probabilities: Tensor) -> Tensor:
 class UncertaintyAwareMeanTeacher(MeanTeacher):
     """Student and teacher; the student is the headline."""
 
+    tasks = ("segmentation",)
+
     def weight(self, t) -> float:
         """Return w(t), the ramped weight of the consistency."""
         return 0.0 if t.step < self.hyper.delay else self.hyper.consistency * staircase(t.step, t.steps, self.hyper.ramp_levels)

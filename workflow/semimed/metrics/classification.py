@@ -20,17 +20,18 @@ THRESHOLD = 0.18  # inclusive; public code of SRC-MT and RAC-MT
 _SUM_TOLERANCE = 1e-3  # half precision rounds nine probabilities by less
 
 
-def _rates(suffix: str, positive: str) -> list[Metric]:
+def _rates(suffix: str, at: str, positive: str) -> list[Metric]:
     """Return the four rates of a convention; ``positive`` says when a case counts as positive for a class."""
     docs = {
-        "sens": ("SENS (%)", "sensitivity (recall): TP / (TP + FN)"),
-        "spec": ("SPEC (%)", "specificity (ReCo prints it as SREC): TN / (TN + FP)"),
-        "prec": ("PREC (%)", "precision: TP / (TP + FP)"),
-        "f1": ("F1 (%)", "2 TP / (2 TP + FP + FN)"),
+        "sens": "sensitivity (recall): TP / (TP + FN)",
+        "spec": "specificity (ReCo prints it as SREC): TN / (TN + FP)",
+        "prec": "precision: TP / (TP + FP)",
+        "f1": "2 TP / (2 TP + FP + FN)",
     }
+    words = "mean over classes; positive:"
     return [
-        Metric(f"{name}_{suffix}", title, "%", True, True, 2, f"{doc}, mean over classes; positive: {positive}")
-        for name, (title, doc) in docs.items()
+        Metric(f"{name}_{suffix}", f"{name.upper()}{at} (%)", "%", True, True, 2, f"{doc}, {words} {positive}", per_case=False)
+        for name, doc in docs.items()
     ]
 
 
@@ -41,13 +42,13 @@ _OVR = "(TP + TN) / all cases, mean over classes; the many true negatives of eac
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("acc_ovr018", "ACC (%)", "%", True, True, 2, _OVR + _ABOVE),
-        *_rates("ovr018", _ABOVE),
+        Metric("acc_ovr018", "ACC@0.18 (%)", "%", True, True, 2, _OVR + _ABOVE),
+        *_rates("ovr018", "@0.18", _ABOVE),
         Metric("accuracy", "ACC (%)", "%", True, True, 2, "share of cases whose class has the highest probability"),
-        *_rates("argmax", _HIGHEST),
+        *_rates("argmax", "", _HIGHEST),
         Metric("acc_argmax_ovr", "ACC, one-vs-rest (%)", "%", True, True, 2, _OVR + _HIGHEST),
-        Metric("auc", "AUC (%)", "%", True, True, 2, "area under the ROC curve, class against rest, mean over classes"),
-        Metric("balanced_accuracy", "BACC (%)", "%", True, True, 2, "sensitivity by argmax; no number if a class has no case"),
+        Metric("auc", "AUC (%)", "%", True, True, 2, "area under the ROC curve, class against rest, mean over classes", False),
+        Metric("balanced_accuracy", "BACC (%)", "%", True, True, 2, "sensitivity; no number if a class has no case", False),
     )
 }
 

@@ -108,14 +108,14 @@ def metric_head(metric: Metric) -> str:
 
 
 def metric_words(studies: list[Study]) -> dict[str, str]:
-    """Return what the metrics of some studies mean, by title; the studies stand beside a title that has two meanings."""
-    used: dict[str, list[str]] = {}
-    for study in studies:
-        for name in study.document["metrics"]:
-            used.setdefault(name, []).append(study.name)
-    count = Counter(METRICS[name].title for name in used)
-    titles = {name: METRICS[name].title + f" in {', '.join(where)}" * (count[METRICS[name].title] > 1) for name, where in used.items()}
-    return {titles[name]: METRICS[name].doc for name in used}
+    """Return what the metrics of some studies mean, by title."""
+    names = dict.fromkeys(name for study in studies for name in study.document["metrics"])
+    return {METRICS[name].title: METRICS[name].doc for name in names}
+
+
+def tested_metric(study: Study) -> str | None:
+    """Return the metric of the paired test: the study's first one that a single case has a value of."""
+    return next((name for name in study.document["metrics"] if METRICS[name].per_case), None)
 
 
 def p_text(p: float | None) -> str:
@@ -151,14 +151,16 @@ def _number(mean: float | None, std: float | None, decimals: int) -> str:
 
 def legend(study: Study) -> list[str]:
     """Return the sentences that say how to read every table of a study."""
-    own, metric = study.arms[study.document["own"]].label, METRICS[next(iter(study.document["metrics"]))].title
+    own, tested = study.arms[study.document["own"]].label, tested_metric(study)
     over = "test cases and classes" if study.task == "segmentation" else "classes, each over all test cases"
     deviation = "standard deviation" if study.document["std_ddof"] else "standard deviation (divided by n)"
     return [
         f"Mean ± {deviation} over runs (folds and seeds); the value of a run is its mean over {over}. "
         "n: number of runs; one run has no ±. Per number of labels the best mean is bold, the second underlined.",
-        f"p: two-sided Wilcoxon signed-rank test against {own} at the same number of labels on {metric} per test case, each "
-        "case averaged over the folds and seeds that both have; not corrected for the number of comparisons.",
+        f"p: two-sided Wilcoxon signed-rank test against {own} at the same number of labels on {METRICS[tested].title} per test "
+        "case, each case averaged over the folds and seeds that both have; not corrected for the number of comparisons."
+        if tested
+        else "p: no test, because none of the metrics has a value for a single case.",
         "Iterations (with warm-up) and images seen: per run.",
     ]
 

@@ -26,7 +26,7 @@ from ..study import Study
 from .latex import document, render
 from .outcomes import MISSING, STALE, Outcome, find_outcomes, valid
 from .published import published_values
-from .table_layout import lay_out, legend, markdown, metric_words, plain
+from .table_layout import lay_out, legend, markdown, metric_words, plain, tested_metric
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Row:
     """One arm at one budget in one section, at one checkpoint.
 
     ``n`` valid of ``expected`` runs, the others ``stale`` or ``missing``; ``p`` against the study's own arm on the study's
-    first metric (``None`` for the own arm and where nothing can be tested); ``iterations`` with warm-up and ``images``
+    first metric that single cases have (``None`` for the own arm and where nothing can be tested); ``iterations`` with warm-up and ``images``
     seen, per run; ``empty`` counts masks by what is empty (prediction, reference, both); ``engines`` counts runs by the
     hash of the shared code that made them.
     """
@@ -170,7 +170,9 @@ def _row(study: Study, section: str, checkpoint: str, budget: int | str, arm: st
         stale=states[STALE],
         missing=states[MISSING],
         values={metric: _value(study, metric, good, printed.get(metric, (None, None))) for metric in metrics},
-        p=None if arm == study.document["own"] else _p_value(valid(outcomes(study.document["own"])), good, next(iter(metrics))),
+        p=None
+        if arm == study.document["own"]
+        else _p_value(valid(outcomes(study.document["own"])), good, tested_metric(study)),
         iterations=_mean([outcome.record["steps"] + outcome.record["warmup_steps"] for outcome in good]),
         images=_mean([outcome.record["images"] for outcome in good]),
         empty=_empty(good),
@@ -184,11 +186,11 @@ def _value(study: Study, metric: str, outcomes: list[Outcome], published: tuple[
     return Value(*(number if math.isfinite(number) else None for number in (mean, std)), *published)
 
 
-def _p_value(own: list[Outcome], other: list[Outcome], metric: str) -> float | None:
+def _p_value(own: list[Outcome], other: list[Outcome], metric: str | None) -> float | None:
     """Pair by case, each case averaged over the folds and seeds both arms have: a lucky seed is not a second patient."""
     ours = {(outcome.run.fold, outcome.run.seed): outcome for outcome in own}
     pairs = [(ours[key], outcome) for outcome in other if (key := (outcome.run.fold, outcome.run.seed)) in ours]
-    if not pairs:
+    if not pairs or metric is None:
         return None
     cases = [pd.DataFrame({"ours": a.by_case(metric), "other": b.by_case(metric)}) for a, b in pairs]
     means = pd.concat(cases).groupby(level=0).agg(lambda scores: scores.mean(skipna=False))

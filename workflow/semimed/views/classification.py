@@ -15,7 +15,7 @@ from torch import Tensor
 from ..nets.base import IMAGENET_MEAN
 from . import randaugment
 from .affine import flip, rotation, translation, warp, window
-from .parts import jitter, on_rows_, uniform
+from .parts import SATURATION, jitter_step, on_rows_, uniform
 
 JITTER, HUE = (0.6, 1.4), (-0.1, 0.1)  # torchvision's ColorJitter(0.4, 0.4, 0.4, 0.1), of CoMatch, PEFAT and RAC-MT
 SIGMA = (0.1, 2.0)  # of PEFAT's Gaussian blur, in pixels
@@ -153,7 +153,7 @@ def _jitter_(image: Tensor, probability: float) -> Tensor:
     chosen, order = torch.rand(count) < probability, torch.rand(count, 4).argsort(1)
     for place in range(4):
         for step, factor in enumerate(factors):
-            make = (lambda rows, factor, step=step: jitter(rows, [step], {step: factor}))
+            make = partial(jitter_step, step)
             on_rows_(image, chosen & (order[:, place] == step), make, factor)
     return image
 
@@ -161,7 +161,7 @@ def _jitter_(image: Tensor, probability: float) -> Tensor:
 def _grey_(image: Tensor, probability: float) -> Tensor:
     """Make images grey in place, each with a probability."""
     chosen = torch.rand(len(image)) < probability
-    return on_rows_(image, chosen, lambda rows: jitter(rows, [2], {2: torch.zeros(len(rows))}))
+    return on_rows_(image, chosen, partial(jitter_step, SATURATION), torch.zeros(len(image)))
 
 
 KINDS = {

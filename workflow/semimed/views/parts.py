@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+BRIGHTNESS, CONTRAST, SATURATION = 0, 1, 2  # steps of the colour jitter
+
 
 def uniform(count: int, low: float, high: float) -> Tensor:
     """Return numbers (count,) uniform between two."""
@@ -39,9 +41,14 @@ def jitter(image: Tensor, order, factors) -> Tensor:
         enhance.adjust_saturation_with_gray_subtraction,
         lambda image, turns: enhance.adjust_hue(image, 2 * math.pi * turns),
     )
-    for step in (step for step in order if image.shape[1] == 3 or step < 2):
+    for step in (step for step in order if image.shape[1] == 3 or step < SATURATION):
         image = steps[step](image, factors[step].to(image.device, non_blocking=True))
     return image
+
+
+def jitter_step(step: int, image: Tensor, factor: Tensor) -> Tensor:
+    """Return images with a single step of the colour jitter."""
+    return jitter(image, [step], {step: factor})
 
 
 def autocontrast(image: Tensor) -> Tensor:

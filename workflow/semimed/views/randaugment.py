@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from .affine import rotation, shear, translation
-from .parts import autocontrast, jitter, on_rows_
+from .parts import BRIGHTNESS, CONTRAST, SATURATION, autocontrast, jitter_step, on_rows_
 
 COUNT, LEVELS = 2, 10  # n and m
 OPERATIONS = (
@@ -65,21 +65,21 @@ def recolour_(image: Tensor, kind: Tensor, level: Tensor) -> Tensor:
 
 def equalize(image: Tensor, level: Tensor) -> Tensor:
     """Return images whose channels have flat histograms of 256 levels."""
-    from kornia import enhance
+    import kornia
 
-    return enhance.equalize((255 * image).round_().div_(255))  # kornia takes the level below, not the nearest
+    return kornia.enhance.equalize((255 * image).round_().div_(255))  # kornia takes the level below, not the nearest
 
 
-def enhance_by(step: int):
-    """Return the function that makes one step of the colour jitter by the factor 0.05 to 0.95."""
-    return lambda image, level: jitter(image, [step], {step: 0.05 + 0.9 * level})
+def enhance(step: int):
+    """Return the function that makes a step of the colour jitter by factors from 0.05 to 0.95."""
+    return lambda image, level: jitter_step(step, image, 0.05 + 0.9 * level)
 
 
 def sharpness(image: Tensor, level: Tensor) -> Tensor:
     """Return images blended with their mean over 3x3 pixels, of which the middle one counts five times."""
-    from kornia import enhance
+    import kornia
 
-    return enhance.sharpness(image, 0.05 + 0.9 * level)
+    return kornia.enhance.sharpness(image, 0.05 + 0.9 * level)
 
 
 def posterize(image: Tensor, level: Tensor) -> Tensor:
@@ -97,9 +97,9 @@ def solarize(image: Tensor, level: Tensor) -> Tensor:
 RECOLOUR = {
     "autocontrast": lambda image, level: autocontrast(image),
     "equalize": equalize,
-    "brightness": enhance_by(0),
-    "colour": enhance_by(2),
-    "contrast": enhance_by(1),
+    "brightness": enhance(BRIGHTNESS),
+    "colour": enhance(SATURATION),
+    "contrast": enhance(CONTRAST),
     "sharpness": sharpness,
     "posterize": posterize,
     "solarize": solarize,

@@ -75,7 +75,7 @@ def _spots(rng, image, inside, count, radius, colour, strength) -> np.ndarray:
 
 def _melanoma(rng, image, unit) -> np.ndarray:
     """Large, with a ragged outline and patches of several colours."""
-    distance, share = _shape(rng, image, (0.26, 0.38), 0.8, 0.08)
+    _, share = _shape(rng, image, (0.26, 0.38), 0.8, 0.08)
     image = _blend(image, (120, 78, 60), share * rng.uniform(0.75, 0.95))
     for colour in ((52, 36, 34), (104, 104, 124), (82, 50, 40)):
         patch = noise(rng, image.shape[:2], 5 * unit) + rng.uniform(-0.9, 0.3)

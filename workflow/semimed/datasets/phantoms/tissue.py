@@ -12,7 +12,9 @@ def draw(rng: np.random.Generator, target: int, shape: tuple[int, int]) -> np.nd
     """Draw one patch of class ``target`` (in alphabetical order) as uint8 (H, W, 3)."""
     shape = tuple(shape)
     image = PAINTERS[target](rng, shape, min(shape) / 64)
-    image = image * rng.normal(1, 0.015, 3) + rng.normal(0, 5) + rng.normal(0, 3, (*shape, 3))
+    middle = image.mean(axis=(0, 1))
+    image = middle + rng.uniform(0.55, 1.15) * (image - middle)  # thicker and thinner cuts, stained longer and shorter
+    image = image * rng.normal(1, 0.02, 3) + rng.normal(0, 14) + rng.normal(0, 6, (*shape, 3))
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
@@ -139,4 +141,3 @@ def _tumour(rng, shape, unit) -> np.ndarray:
 
 
 PAINTERS = (_adipose, _background, _debris, _lymphocytes, _mucus, _muscle, _mucosa, _stroma, _tumour)
-

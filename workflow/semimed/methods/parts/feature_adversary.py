@@ -37,9 +37,8 @@ def trusted_perturbation(classify, feature: Tensor, target: Tensor, steps: int, 
 
 
 def uncertain_perturbation(classify, feature: Tensor, logits: Tensor, steps: int) -> Tensor:
-    """Return r (N, D) of unit rows that raises KL(softmax logits || softmax classify(feature + r)); logits are constant.
+    """Return r (N, D) of unit rows that raises KL(softmax logits || softmax classify(feature + r)).
 
     It starts from Gaussian noise, which is not normalised, and is tried at a length of ``PROBE``.
     """
-    logits = logits.detach()
     return ascend(lambda x: divergence(logits, classify(x)), feature, torch.randn_like(feature), steps, PROBE, True)

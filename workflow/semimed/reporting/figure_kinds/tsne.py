@@ -65,7 +65,9 @@ def _scatter(panel: Axes, vectors: np.ndarray, classes: np.ndarray, colours: tup
     places = project(vectors)
     for kind in np.unique(classes):
         chosen = places[classes == kind]
-        panel.scatter(*chosen.T, s=9, color=colours[kind % len(colours)], edgecolor="white", linewidth=0.25, zorder=2 + (kind > 0))
+        panel.scatter(
+            *chosen.T, s=9, color=colours[kind % len(colours)], edgecolor="white", linewidth=0.25, zorder=2 + (kind > 0)
+        )
 
 
 def _legend(figure: Figure, arrays: dict, colours: tuple[str, ...]) -> None:
