@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from semimed.errors import BadInput
+from semimed.methods.parts.batch_statistics import keeping_statistics
 from test_reco import BATCH, LABEL, NAMES, K, M, N, build, forward, values, view
 
 ALL, UNSUPERVISED = set(NAMES), {"alignment", "contrast"}
@@ -108,6 +109,18 @@ def test_batch_statistics(mode, sizes):
     pairs = zip(method.main.named_buffers(), kept.buffers(), strict=True)
     for (name, found), buffer in pairs:
         torch.testing.assert_close(found, buffer, msg=name)
+
+
+def test_statistics_of_a_batch_in_eval_mode():
+    network = build().main
+    wanted = forward(network, view("unlabelled"))[0]
+    network.eval()
+    before = copy.deepcopy(network.state_dict())
+    with keeping_statistics(network), torch.no_grad():
+        assert torch.equal(network(view("unlabelled")), wanted)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert not any(module.training for module in network.modules())
+    assert all(layer.track_running_stats for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d))
 
 
 def test_class_weights():

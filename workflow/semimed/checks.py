@@ -71,7 +71,7 @@ def check_metrics(document: dict, task: str, where: str) -> None:
             raise BadInput(f"{where}: metrics: '{name}' is not for {task}{nearest(name, METRICS[task])}")
 
 
-def check_recipe(recipe: dict, inference: dict, task: str, at: str) -> None:
+def check_recipe(recipe: dict, inference: dict, task: str, preparation: dict, at: str) -> None:
     """Raise ``BadInput`` for a recipe that lacks a key, or whose sample, patch and augment do not go with the rest."""
     for key in ("steps", "labelled", "unlabelled", "patch", "optimiser", "schedule"):
         if key not in recipe:
@@ -79,6 +79,8 @@ def check_recipe(recipe: dict, inference: dict, task: str, at: str) -> None:
     sample, kind = recipe["sample"], inference["kind"]
     if task == "classification" and (sample, recipe["augment"]) != ("image", "none"):
         raise BadInput(f"{at}: recipe: classification needs sample: image and augment: none; its views turn images themselves")
+    if task == "classification" and recipe["patch"] != preparation["size"]:
+        raise BadInput(f"{at}: recipe.patch {recipe['patch']}: the preparation's size is {preparation['size']}; make them equal")
     if KINDS[sample] != kind:
         raise BadInput(f"{at}: inference.kind '{kind}' does not go with recipe.sample '{sample}': set it to {KINDS[sample]}")
     if recipe["augment"] not in AUGMENTS[sample]:

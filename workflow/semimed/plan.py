@@ -116,6 +116,7 @@ class Plan:
         except BadInput as error:
             raise BadInput(f"{at}: {error}") from error
         check_task(dataset["task"], entry, network, given["name"], at)
+        preparation = dataset["preparations"][document["preparation"]]
         options = {k: v for k, v in given.items() if k != "name"}
         backbone = {"name": given["name"], **registry.resolved(options, network.options, f"{at}: backbone")}
         pretrained = None
@@ -123,7 +124,6 @@ class Plan:
             # Name and content decide a run, where the file lies does not.
             pretrained = self.weights.get(given["name"])
             backbone["weights"] = pretrained and f"{pretrained.name} {file_digest(pretrained)[:16]}"
-        preparation = dataset["preparations"][document["preparation"]]
         data = {
             "dataset": document["dataset"],
             "preparation": {"name": document["preparation"], **preparation},
@@ -134,7 +134,7 @@ class Plan:
         recipe = configuration.merge(document["recipe"], arm.get("recipe", {}))
         warmup_recipe = recipe.pop("warmup", {})
         budgets = tuple(arm.get("budgets", document["budgets"]))
-        check_recipe(recipe, document["inference"], dataset["task"], at)
+        check_recipe(recipe, document["inference"], dataset["task"], preparation, at)
         check_steps(recipe, budgets, at)
         check_network(recipe["patch"], entry, given["name"], at)
         headline = arm.get("output", entry.outputs[0])
