@@ -8,7 +8,8 @@ import torch
 from semimed.errors import BadInput
 from semimed.methods import method_class
 from semimed.methods.base import Clock, settings
-from semimed.methods.plgcl import evaluating, keeping_statistics, regularisation
+from semimed.methods.parts.batch_statistics import evaluating, keeping_statistics
+from semimed.methods.plgcl import regularisation
 from semimed.nets.base import build_backbone
 from semimed.optimise import build_optimisers, run_step
 

@@ -20,7 +20,6 @@ running ones are those of whole images, of which attended patches, mostly dark, 
 do not move the encoder's running statistics, which the headline is predicted with.
 """
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +31,7 @@ from ..errors import BadInput
 from ..losses import cross_entropy
 from ..nets.heads import ProjectionHead
 from .base import Method
+from .parts.batch_statistics import evaluating, keeping_statistics
 from .parts.contrast import contrastive_loss
 from .parts.patches import Similarity, choose_keys, draw_anchors, draw_pool
 
@@ -60,31 +60,6 @@ class Warmup:
     consistency: float = 0.25  # beta of the warm-up, section 3.4
     regulariser: Literal["soft", "hard"] = "soft"  # as above, of the warm-up
     momentum: float = 0.999  # alpha of the teacher in both stages, section 4.2
-
-
-@contextmanager
-def evaluating(module: nn.Module):
-    """Put a module into eval mode inside the block and give every part its own mode back after it."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
-
-
-@contextmanager
-def keeping_statistics(module: nn.Module):
-    """Let batch normalisation use a batch's statistics inside the block, in any mode, without moving the running ones."""
-    layers = {part: part.training for part in module.modules() if getattr(part, "track_running_stats", False)}
-    for layer in layers:
-        layer.track_running_stats, layer.training = False, True
-    try:
-        yield
-    finally:
-        for layer, training in layers.items():
-            layer.track_running_stats, layer.training = True, training
 
 
 def regularisation(student: Tensor, teacher: Tensor, kind: str) -> Tensor:
