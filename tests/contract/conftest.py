@@ -3,6 +3,7 @@
 import pytest
 import tiny
 import torch
+from tiny_data import write_data
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +15,7 @@ def one_thread():
 def data_of(tmp_path_factory):
     """Return the tiny prepared data set of a subject; not to be changed."""
     folder = tmp_path_factory.mktemp("data")
-    made = {kind: tiny.write_data(folder / f"{kind}-data", kind) for kind in tiny.SETUPS}
+    made = {kind: write_data(folder / f"{kind}-data", kind) for kind in tiny.SETUPS}
     return lambda subject: made[tiny.kind_of(subject)]
 
 

@@ -1,14 +1,12 @@
 """What every method must keep, those of the package and four toys that stand for what is to come."""
 
 import ast
-import csv
 import dataclasses
 import json
 import os
 import signal
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from semimed.build import load_method
@@ -18,7 +16,6 @@ from semimed.methods import method_class
 from semimed.trainer import Trainer
 from semimed.training_set import TrainingSet
 from tiny import (
-    LABELLED,
     METHODS,
     STEPS,
     STOP,
@@ -38,8 +35,8 @@ from tiny import (
     task_of,
     train,
     weights,
-    write_data,
 )
+from tiny_data import spoil_classes, spoil_masks, write_data
 
 STAGES = [(name, stage) for name in SUBJECTS for stage in ("train", "warmup") if stage == "train" or name in WITH_WARMUP]
 every_method = pytest.mark.parametrize("name", SUBJECTS)
@@ -104,7 +101,9 @@ def test_predictions_are_probabilities_and_deterministic(straight, name):
         with torch.no_grad():
             first, second = method.predict(image, output), method.predict(image, output)
             alone = method.predict(image[:1], output)
-        assert first.shape == (2, classes, *(() if kind_of(name) == "class" else image.shape[2:])) and first.dtype == torch.float32
+        assert (
+            first.shape == (2, classes, *(() if kind_of(name) == "class" else image.shape[2:])) and first.dtype == torch.float32
+        )
         assert torch.equal(first, second) and torch.allclose(first[:1], alone, atol=1e-6)
         assert first.min() >= 0 and torch.allclose(first.sum(1), torch.ones(()), atol=1e-5)
     with torch.no_grad():
@@ -167,32 +166,10 @@ def test_a_resumed_run_equals_a_straight_one(tmp_path, data_of, warmups, straigh
 def test_unlabelled_annotations_and_test_cases_are_never_read(tmp_path, warmups, straight, name):
     """Labels of unlabelled cases are garbage or gone, test cases are gone; every weight stays the same."""
     data = write_data(tmp_path / "data", kind_of(name))
-    (_spoil_classes if kind_of(name) == "class" else _spoil_masks)(data)
+    (spoil_classes if kind_of(name) == "class" else spoil_masks)(data)
     folder = run(make_spec(name), tmp_path / "run", data, warmup=warmups(name))
     for kept in ("last", "best"):
         assert equal(weights(folder, kept), weights(straight(name), kept))
-
-
-def _spoil_masks(data):
-    for rank in range(LABELLED, 14):
-        path = data / f"train{rank:02d}.label.npy"
-        np.save(path, np.full_like(np.load(path), 255)) if rank % 2 else path.unlink()
-    for path in data.glob("test*.npy"):
-        path.unlink()
-
-
-def _spoil_classes(data):
-    """Give unlabelled and test cases another class, test cases other pixels too."""
-    rows = list(csv.reader((data / "cases.csv").open(newline="")))
-    images = np.load(data / "images.npy")
-    for number, row in enumerate(rows[1:]):
-        if row[0].startswith("test") or (row[0].startswith("train") and int(row[0][-2:]) >= LABELLED):
-            row[4] = "0;0;0;0;0;0;1" if row[4] != "0;0;0;0;0;0;1" else "1;0;0;0;0;0;0"
-        if row[0].startswith("test"):
-            images[number] = 255 - images[number]
-    np.save(data / "images.npy", images)
-    with (data / "cases.csv").open("w", newline="") as handle:
-        csv.writer(handle).writerows(rows)
 
 
 @every_method

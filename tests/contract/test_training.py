@@ -10,11 +10,12 @@ import pytest
 import torch
 from semimed import train as training
 from semimed import trainer as looping
-from semimed.tasks import segmentation
 from semimed.errors import BadInput
 from semimed.history import History
+from semimed.tasks import segmentation
 from semimed.trainer import Trainer
-from tiny import RECIPE, equal, history, iterate, make_clock, make_job, make_spec, run, stop_after, train, weights, write_data
+from tiny import RECIPE, equal, history, iterate, make_clock, make_job, make_spec, run, stop_after, train, weights
+from tiny_data import write_data
 
 
 def test_the_critic_trains_by_its_own_schedule(trainer):
