@@ -4,7 +4,7 @@ import pytest
 import yaml
 from semimed import config
 from semimed.errors import BadInput
-from semimed.metrics.segmentation import METRICS
+from semimed.metrics import METRICS
 
 GOOD = {"studies": ["a"], "seeds": [0], "results": "results", "raw": {}}
 ARM = {"method": "mt", "recipe": {"steps": 5}}

@@ -49,7 +49,8 @@ def load(monkeypatch):
 
     def make(path, device):
         loaded.append(Threshold())
-        content = {"step": int(path), "hash": f"hash{path}", "facts": {"classes": ["background", "atrium"], "task": "segmentation"}}
+        facts = {"classes": ["background", "atrium"], "task": "segmentation"}
+        content = {"step": int(path), "hash": f"hash{path}", "facts": facts}
         return loaded[-1], {**content, "spec": json.dumps({"recipe": {"patch": [4, 4, 4]}})}
 
     for module in ("curve", "predict"):

@@ -26,7 +26,8 @@ class Mean(torch.nn.Module):
 @pytest.fixture
 def make_task(tmp_path):
     def get(cases, kind="slices"):
-        return PredictionJob(write_prepared(tmp_path / "data", cases), write_split(tmp_path / "split.csv", cases), {"kind": kind})
+        where = write_prepared(tmp_path / "data", cases), write_split(tmp_path / "split.csv", cases)
+        return PredictionJob(*where, {"kind": kind})
 
     return get
 

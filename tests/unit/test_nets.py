@@ -139,8 +139,8 @@ def test_weights_are_for_backbones_that_know_some():
 
 def test_options_that_a_study_can_set():
     unet = {"width": 16, "dropout": True, "upsampling": "bilinear", "normalisation": "none"}
-    assert registry.backbone("unet") == registry.Network(unet, 2, 16)
-    assert registry.backbone("deeplabv3plus") == registry.Network({"pretrained": True}, 2, 8)
+    assert registry.backbone("unet") == registry.Network("segmentation", unet, 2, 16)
+    assert registry.backbone("deeplabv3plus") == registry.Network("segmentation", {"pretrained": True}, 2, 8)
 
 
 SIZES = {"vnet": (16, 16, 16), "unet": (16, 16)}

@@ -63,7 +63,8 @@ def test_literal_defaults(folder):
     found = registry.methods(folder)
     assert list(found) == ["alone", "child", "parent-one"]
     parent = found["parent-one"]
-    assert parent.defaults["segmentation"] == {"weight": 0.1, "kind": "a", "levels": (1, -2)} and parent.warmup == {"share": 0.5}
+    assert parent.defaults == {"segmentation": {"weight": 0.1, "kind": "a", "levels": (1, -2)}}
+    assert parent.warmup == {"share": 0.5}
     assert parent.outputs == ("mean", "first") and parent.title == "Parent of all." and parent.name == "parent-one"
     assert parent.files == (folder / "parent_one.py",)
 
@@ -120,7 +121,8 @@ def test_what_is_read_is_what_is_imported():
 
 
 def test_backbones():
-    assert registry.backbone("vnet") == registry.Network("segmentation", {"width": 16, "dropout": True, "upsampling": "transposed"}, 3, 16)
+    options = {"width": 16, "dropout": True, "upsampling": "transposed"}
+    assert registry.backbone("vnet") == registry.Network("segmentation", options, 3, 16)
     with pytest.raises(BadInput, match="unknown backbone 'vnett'; did you mean 'vnet'"):
         registry.backbone("vnett")
     with pytest.raises(BadInput, match="unknown backbone 'base'"):

@@ -80,7 +80,9 @@ def check_recipe(recipe: dict, inference: dict, task: str, preparation: dict, at
     if task == "classification" and (sample, recipe["augment"]) != ("image", "none"):
         raise BadInput(f"{at}: recipe: classification needs sample: image and augment: none; its views turn images themselves")
     if task == "classification" and recipe["patch"] != preparation["size"]:
-        raise BadInput(f"{at}: recipe.patch {recipe['patch']}: the preparation's size is {preparation['size']}; make them equal")
+        raise BadInput(
+            f"{at}: recipe.patch {recipe['patch']}: the preparation's size is {preparation['size']}; make them equal"
+        )
     if KINDS[sample] != kind:
         raise BadInput(f"{at}: inference.kind '{kind}' does not go with recipe.sample '{sample}': set it to {KINDS[sample]}")
     if recipe["augment"] not in AUGMENTS[sample]:

@@ -18,7 +18,6 @@ from .sampling import Sampler
 from .store import Case
 from .views import VIEWS
 
-
 # Which rows of a batch a view is declared for, by the number of labelled ones.
 ROWS = {"all": lambda n: slice(None), "labelled": lambda n: slice(n), "unlabelled": lambda n: slice(n, None)}
 

@@ -80,7 +80,8 @@ class Method(nn.Module, abc.ABC):
     def predict(self, image: Tensor, output: str | None = None) -> Tensor:
         """Return class probabilities (B, K, *S) for images (B, C, *S); the headline output by default.
 
-        In classification (B, K) for (B, C, h, w). Called in eval mode and without gradients. Methods with a first stage also define ``warmup_step(batch, t)``.
+        In classification (B, K) for (B, C, h, w). Called in eval mode and without gradients. Methods with a first stage
+        also define ``warmup_step(batch, t)``.
         """
 
     def embed(self, image: Tensor) -> Tensor:

@@ -157,8 +157,8 @@ def legend(study: Study) -> list[str]:
     return [
         f"Mean ± {deviation} over runs (folds and seeds); the value of a run is its mean over {over}. "
         "n: number of runs; one run has no ±. Per number of labels the best mean is bold, the second underlined.",
-        f"p: two-sided Wilcoxon signed-rank test against {own} at the same number of labels on {METRICS[tested].title} per test "
-        "case, each case averaged over the folds and seeds that both have; not corrected for the number of comparisons."
+        f"p: two-sided Wilcoxon signed-rank test against {own} at the same number of labels on {METRICS[tested].title} per "
+        "test case, each case averaged over the folds and seeds that both have; not corrected for the number of comparisons."
         if tested
         else "p: no test, because none of the metrics has a value for a single case.",
         "Iterations (with warm-up) and images seen: per run.",

@@ -28,7 +28,7 @@ def infer(method, cases: list[Case], output: str | None, settings: dict, patch) 
         chunk = cases[first : first + size]
         for case in chunk:
             if case.shape != tuple(patch):
-                raise BadInput(f"case {case.case} is {case.shape}, the method was trained at {tuple(patch)}: prepare it at that size")
+                raise BadInput(f"case {case.case} is {case.shape}, the method was trained at {tuple(patch)}: prepare it so")
         images = torch.from_numpy(np.stack([load_image(case) for case in chunk])).to(device)
         yield from zip(chunk, method.predict(in_range(images), output).float().cpu(), strict=True)
 

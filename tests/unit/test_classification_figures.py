@@ -1,0 +1,269 @@
+"""Figures of classifiers: confusion matrices, pseudo-labels over training, t-SNE of images, and what others say of classes."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from class_results import (
+    CLASSES,
+    TESTED,
+    class_study,
+    growing,
+    guesses,
+    images_tested,
+    write_curves,
+    write_embeddings,
+    write_pseudo_labels,
+    write_run,
+)
+from cml_figures import drawn
+from matplotlib.colors import to_hex
+from matplotlib.image import imread
+from semimed.errors import BadInput
+from semimed.reporting.figure_kinds import agreement, bars, confusion, curves, reliability, tsne
+from semimed.reporting.figure_kinds.common import arm_colour
+from semimed.reporting.figures import KINDS, draw_figure
+from semimed.reporting.outcomes import find_outcomes, valid
+
+HITS = {"fixmatch": 16, "pefat": 19, "reco": 24}
+
+
+@pytest.fixture
+def study(tmp_path):
+    return fill(class_study(tmp_path))
+
+
+def fill(study):
+    for run in study.select(budget="20%"):
+        fill_run(study, run)
+    return study
+
+
+def fill_run(study, run, **more):
+    write_run(study, run, HITS[run.arm.name] + run.seed, **more)
+    write_curves(study, run, lambda step, output: step / 100 - 0.1 * run.arm.entry.outputs.index(output))
+    write_pseudo_labels(study, run, growing(run))
+    write_embeddings(study, run)
+
+
+def draw(kind, study):
+    return drawn(kind, study, study.document["figures"][kind.__name__.rsplit(".", 1)[1]])
+
+
+FIGURES = ["confusion", "reliability", "tsne", "bars", "curves", "agreement"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_drawn_and_not_empty(study, name, tmp_path):
+    draw_figure(study, name, tmp_path / "a.png", tmp_path / "a.pdf")
+    pixels = imread(tmp_path / "a.png")
+    assert pixels.shape[0] > 300 and pixels.shape[1] > 600 and pixels[..., :3].std() > 0.02
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+    assert all(Path(path).is_file() for path in study.figure_inputs(name))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_without_any_run_a_figure_says_so(name, tmp_path):
+    _, text = draw(KINDS[name], class_study(tmp_path))
+    assert "no valid run" in text or "0 of 3 runs (3 missing)" in text
+    assert "missing)" in text
+
+
+@pytest.mark.parametrize("kind", [confusion, reliability, bars])
+def test_a_stale_run_is_left_out_and_said(study, kind):
+    run = study.select(["reco"], "20%")[2]
+    fill_run(study, run, hash="0" * 64)
+    _, text = draw(kind, study)
+    assert "2 of 3 runs (1 stale)" in text and "ReCo: 2 of 3 runs (1 stale)" in text
+
+
+# ---- confusion ----
+
+
+def outcomes_of(study, arm, path=lambda run: run.metrics("last")) -> list:
+    return valid(find_outcomes(study, arm, "20%", path))
+
+
+def test_confusion_counts_every_image_of_every_run(study):
+    expected = np.zeros((7, 7), int)
+    for seed in range(3):
+        for place, case in enumerate(images_tested(study)):
+            expected[case.target, case.target if place < 24 + seed else (case.target + 1) % 7] += 1
+    counts, classes = confusion.confusion(study, outcomes_of(study, "reco"))
+    assert counts.tolist() == expected.tolist() and classes == list(CLASSES)
+    assert counts.sum(1).tolist() == [3 * n for n in TESTED] and counts.trace() == 24 + 25 + 26
+    one, _ = confusion.confusion(study, outcomes_of(study, "reco")[1:2])
+    assert one.trace() == 25 and one.sum() == 29
+
+
+def test_confusion_does_not_depend_on_the_order_of_predictions(study):
+    before, _ = confusion.confusion(study, outcomes_of(study, "reco"))
+    for run in study.select(["reco"], "20%"):
+        with np.load(run.predictions("last")) as archive:
+            arrays = dict(archive.items())
+        arrays |= {name: arrays[name][::-1] for name in ("cases", "probabilities")}
+        np.savez_compressed(run.predictions("last"), **arrays)
+    assert confusion.confusion(study, outcomes_of(study, "reco"))[0].tolist() == before.tolist()
+
+
+def test_a_matrix_has_a_row_per_true_class_in_per_cent(study):
+    figure, _ = draw(confusion, study)
+    panel = figure.axes[2]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["FixMatch", "PEFAT", "ReCo"]
+    assert panel.get_xlabel() == "Predicted (3 runs)" and figure.axes[0].get_ylabel() == "True class"
+    names = [f"{name} ({3 * count})" for name, count in zip(CLASSES, TESTED, strict=True)]
+    assert [tick.get_text() for tick in panel.get_yticklabels()] == names
+    assert [tick.get_text() for tick in panel.get_xticklabels()] == list(CLASSES)
+    shares = np.asarray(panel.get_images()[0].get_array())
+    counts, _ = confusion.confusion(study, outcomes_of(study, "reco"))
+    np.testing.assert_allclose(shares, 100 * counts / counts.sum(1, keepdims=True))
+    # The number of true BKL is twelve in three runs, of which one (the 25th in one run) was called DF.
+    written = {text.get_position(): text.get_text() for text in panel.texts}
+    assert len(written) == np.count_nonzero(counts) and written[4, 4] == f"{100 * counts[4, 4] / 12:.0f}"
+    assert written[6, 5] == f"{shares[5, 6]:.0f}" and (5, 6) not in written, "columns are predictions"
+
+
+def test_a_class_without_an_image_has_an_empty_row_and_long_names_are_cut(study):
+    panel = drawn_matrix(np.array([[3, 1], [0, 0]]), ["melanoma", "naevus"])
+    assert [tick.get_text() for tick in panel.get_yticklabels()] == ["melan. (4)", "naevus (0)"]
+    assert [text.get_text() for text in panel.texts] == ["75", "25"]
+    assert np.asarray(panel.get_images()[0].get_array()).tolist() == [[75, 25], [0, 0]]
+
+
+def drawn_matrix(counts, classes):
+    from matplotlib.figure import Figure
+
+    panel = Figure().subplots()
+    confusion._matrix(panel, counts, classes)
+    return panel
+
+
+def test_an_arm_without_a_run_keeps_its_place(study):
+    for run in study.select(["pefat"], "20%"):
+        Path(run.folder, "run.json").unlink()
+    figure, text = draw(confusion, study)
+    assert [len(panel.get_images()) for panel in figure.axes] == [1, 0, 1] and "PEFAT: 0 of 3 runs (3 missing)" in text
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:100])])
+def test_missing_and_damaged_predictions_are_one_line(study, damage):
+    damage(Path(study.select(["reco"], "20%")[1].predictions("last")))
+    with pytest.raises(BadInput, match=r"last-main-test\.npz is missing or damaged: delete it so that it is predicted again"):
+        draw(confusion, study)
+
+
+# ---- reliability ----
+
+ROWS = pd.DataFrame(
+    [(10, 9, 4, 1), (10, 18, 6, 3), (20, 9, 5, 5), (20, 19, 15, 12), (30, 19, 8, 8)],
+    columns=["step", "bin", "count", "correct"],
+)
+
+
+def test_reliability_by_hand():
+    assert reliability.accuracy(ROWS).to_dict() == {10: 40, 20: 85, 30: 100}
+    assert reliability.confident_share(ROWS).to_dict() == {10: 0, 20: 75, 30: 100}
+    confident = reliability.confident_accuracy(ROWS)
+    assert confident.index.tolist() == [10, 20, 30] and np.isnan(confident[10]) and confident.loc[20:].tolist() == [80, 100]
+
+
+def lines_of(panel) -> dict:
+    """Return the drawn points by label."""
+    return {line.get_label(): line.get_xydata() for line in panel.lines if len(line.get_xydata()) and line.get_marker() == "o"}
+
+
+def one_arm(study, arm, rows, kind="reliability"):
+    """Return the figure of one arm whose runs have these pseudo-labels."""
+    for run, given in zip(study.select([arm], "20%"), rows, strict=True):
+        write_pseudo_labels(study, run, given)
+    return drawn(reliability, study, {**study.document["figures"]["reliability"], "arms": [arm]})
+
+
+def test_lines_are_means_over_runs_of_every_output(study):
+    def rows(right):
+        head = [(20, "main", 9, 10, 5, 4.6), (20, "reversed", 9, 20, 2, 9.2), (40, "main", 19, 40, right, 39.0)]
+        return [*head, (40, "main", 9, 60, 30, 27.0), (40, "reversed", 12, 100, 50, 62.0), (60, "main", 19, 100, 90, 98.0)]
+
+    figure, text = one_arm(study, "reco", [rows(20), rows(30), rows(40)])
+    every, confident, share, calibration = figure.axes
+    assert lines_of(every)["ReCo"].tolist() == [[20, 50], [40, 60], [60, 90]]
+    assert lines_of(every)["ReCo, reversed"].tolist() == [[20, 10], [40, 50]]
+    np.testing.assert_array_equal(lines_of(confident)["ReCo"], [[20, np.nan], [40, 75], [60, 90]])
+    assert lines_of(share)["ReCo"].tolist() == [[20, 0], [40, 40], [60, 100]]
+    # A deviation of 10 on either side of 60 at step 40, and none elsewhere.
+    band = every.collections[0].get_paths()[0].vertices
+    assert band[band[:, 0] == 40, 1].min() == pytest.approx(50) and band[:, 1].max() == pytest.approx(90)
+    assert calibration.get_xlabel() == "Confidence (%)" and "largest probability is 0.95 or more" in text
+    assert {line.get_color() for line in every.lines} == {arm_colour(study, "reco")}
+    assert [line.get_linestyle() for line in every.lines] == ["-", "--"]
+
+
+def test_calibration_is_over_all_images_of_the_last_step(study):
+    early = [(20, output, 9, 500, 0, 240.0) for output in ("main", "reversed")]
+    ends = [(60, "main", 9, 10, 6, 4.5), (60, "main", 12, 1, 1, 0.62), (60, "main", 19, 2, 2, 1.9)]
+    figure, _ = one_arm(study, "reco", [early + ends, [*early, (60, "main", 9, 30, 10, 15.5)], early + ends])
+    # 50 images of bin 9 with a mean confidence of 0.49, 22 of them right; fewer than five in the other two.
+    diagonal, headline, _ = figure.axes[3].lines
+    assert diagonal.get_xydata().tolist() == [[0, 0], [100, 100]]
+    assert headline.get_xydata() == pytest.approx(np.array([[49.0, 44.0]]))
+
+
+def test_an_output_that_is_not_the_first_may_be_the_headline(study):
+    rows = [(20, "student", 9, 10, 1, 4.6), (20, "teacher", 9, 10, 9, 4.6)]
+    figure, _ = one_arm(study, "fixmatch", [rows] * 3)
+    assert lines_of(figure.axes[0])["FixMatch"].tolist() == [[20, 90]]
+    assert lines_of(figure.axes[0])["FixMatch, student"].tolist() == [[20, 10]]
+
+
+def test_the_steps_of_a_warm_up_count(study):
+    # All arms stand on one axis: PEFAT's thirty steps follow upon a warm-up of thirty.
+    figure, _ = draw(reliability, study)
+    assert lines_of(figure.axes[0])["PEFAT"][:, 0].tolist() == [45, 60]
+    assert lines_of(figure.axes[0])["ReCo"][:, 0].tolist() == [20, 40, 60]
+
+
+def test_scores_that_are_no_pseudo_labels_are_one_line(study):
+    run = study.select(["reco"], "20%")[0]
+    Path(run.pseudo_labels).write_text("step,made_by\n")
+    with pytest.raises(BadInput, match=r"pseudo-labels\.csv: delete the file so that the run is evaluated again"):
+        draw(reliability, study)
+
+
+# ---- others ----
+
+
+def test_tsne_shows_images_by_class(study):
+    figure, text = draw(tsne, study)
+    assert [panel.get_title() for panel in figure.axes] == [
+        *("step 20", "step 40", "step 60"), "step 15", "step 30", "", *("step 20", "step 40", "step 60"),
+    ]  # fmt: skip
+    last = figure.axes[-1].collections
+    colours = [to_hex(points.get_facecolor()[0]) for points in last]
+    assert [len(points.get_offsets()) for points in last] == [12] * 7 and len(set(colours)) == 7
+    assert tsne.GROUND.lower() not in colours, "there is no background"
+    assert "84 test images; fold 0, seed 0" in text and all(name in text for name in CLASSES)
+    write_run(study, study.select(["reco"], "20%")[0], 20, hash="0" * 64)
+    _, text = draw(tsne, study)
+    assert "no valid run\n0 of 1 runs (1 stale)" in text
+
+
+def test_curves_show_the_mean_over_classes(study):
+    figure, _ = draw(curves, study)
+    assert figure.axes[2].get_ylabel() == "" and figure.axes[0].get_ylabel() == "ACC (%)"
+    found = {line.get_label(): line.get_xydata() for line in figure.axes[2].lines}
+    assert found["main (headline)"] == pytest.approx(np.array([[20, 20], [40, 40], [60, 60]]))
+    assert found["reversed"] == pytest.approx(np.array([[20, 10], [40, 30], [60, 50]]))
+
+
+def test_disagreement_of_classifiers_is_not_called_dice(study):
+    figure, text = draw(agreement, study)
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [0.25] * 3
+    assert "Dice" not in text
+
+
+def test_bars_show_what_tables_show(study):
+    _, text = draw(bars, study)
+    assert f"{100 * 25 / 29:.2f}" in text and f"{100 * 17 / 29:.2f}" in text
+    truth = np.array([case.target for case in images_tested(study)])
+    assert (guesses(truth, np.arange(29) < 25).argmax(1) == truth).sum() == 25
