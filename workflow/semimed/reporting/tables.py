@@ -48,8 +48,8 @@ class Row:
 
     ``n`` valid of ``expected`` runs, the others ``stale`` or ``missing``; ``p`` against the study's own arm on the study's
     first metric that single cases have (``None`` for the own arm and where nothing can be tested); ``iterations`` with
-    warm-up and ``images`` seen, per run; ``empty`` counts masks by what is empty (prediction, reference, both); ``engines`` counts runs by the
-    hash of the shared code that made them.
+    warm-up and ``images`` seen, per run; ``empty`` counts masks by what is empty (prediction, reference, both);
+    ``engines`` counts runs by the hash of the shared code that made them.
     """
 
     section: str
