@@ -64,3 +64,11 @@ def test_synthetic_scans_are_called_so(study, tmp_path):
         source.write_text(json.dumps({"phantom": phantom}))
         write_report([study], {}, tmp_path / "report.html", "Title")
         assert words in (tmp_path / "report.html").read_text()
+
+
+def test_pictures_that_were_left_out_are_counted(study, tmp_path):
+    write_report([study], {}, tmp_path / "report.html", "Title")
+    assert "left out" not in (tmp_path / "report.html").read_text()
+    (Path(study.data) / "skipped.csv").write_text("case,reason\nTUM-1,damaged\nTUM-2,damaged\n")
+    write_report([study], {}, tmp_path / "report.html", "Title")
+    assert "2 pictures could not be used and were left out, the first TUM-1" in (tmp_path / "report.html").read_text()

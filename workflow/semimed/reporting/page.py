@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..files import atomic
+from ..store import read_skipped
 from ..study import Study
 from .outcomes import find_outcomes, read_record, valid
 from .page_style import bullets, definitions, figure_html, page, table_html
@@ -45,6 +46,10 @@ def _warnings(study: Study, rows: list[Row]) -> list[str]:
     """Return what to be wary of, each arm and budget once however many sections show it."""
     once = {(row.arm, str(row.budget)): row for row in rows if row.checkpoint == study.checkpoints[0]}
     found = cautions(list(once.values()))
+    skipped = read_skipped(study.data)
+    if skipped:
+        first = next(iter(skipped))
+        found.append(f"{len(skipped)} pictures could not be used and were left out, the first {first}: {study.data}/skipped.csv.")
     return [f'<div class="warn"><strong>Warnings</strong>{bullets(found)}</div>'] if found else []
 
 
