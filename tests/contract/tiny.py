@@ -136,6 +136,8 @@ def make_spec(name: str, stage: str = "train", validation: bool = True, recipe: 
     if stage == "warmup":
         del spec["hyperparameters"], spec["warmup_steps"]
         spec["recipe"] |= {"steps": 4, "keep": 0}
+        if entry.warmup_checkpoint == "last":
+            spec["validation"] = None
     return {**spec, **changes}
 
 

@@ -232,7 +232,7 @@ def write_embeddings(study, run) -> None:
 
 
 def filled_study(root):
-    """Return the study with everything that its runs at 20 % leave behind: 16, 19 and 24 of 29 images right, and the seed more."""
+    """Return the study with all that its runs at 20 % leave behind: 16, 19 or 24 of 29 images right, and the seed more."""
     study = class_study(root)
     for run in study.select(budget="20%"):
         fill(study, run)

@@ -55,7 +55,7 @@ def test_images_are_inferred_in_batches_and_in_order(job):
 
 
 def test_images_of_another_size_are_refused(job):
-    with pytest.raises(BadInput, match=r"^case case0 is .*32.*32.*, the method was trained at .*64.*32.*: prepare it at that"):
+    with pytest.raises(BadInput, match=r"^case case0 is .*32.*32.*, the method was trained at .*64.*32.*: prepare it"):
         list(classification.infer(Lookup().eval(), job.cases(), None, {}, [64, 32]))
 
 

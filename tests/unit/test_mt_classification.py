@@ -210,14 +210,15 @@ def test_a_class_weighted_distance_needs_class_weights(name):
 
 
 @pytest.mark.parametrize(
-    ("hyper", "weights"), [({}, None), ({"class_weight": "labelled"}, WEIGHTS), ({"double_softmax": True}, None)]
+    ("hyper", "weights"),
+    [({}, None), ({"class_weight": "labelled"}, WEIGHTS), ({"double_softmax": True}, None), ({"view": "reco"}, None)],
 )
 def test_supervised(hyper, weights):
     method = build("supervised", **hyper)
     batch = Batch(method.views)
-    assert method.views == {"weak": ("weak", "labelled")}
+    assert method.views == {"labelled": (hyper.get("view", "weak"), "labelled")}
     found = next(method.step(batch, clock()))
-    logits = method.network(batch.views["weak"][:LABELLED])
+    logits = method.network(batch.views["labelled"][:LABELLED])
     wanted = cross_entropy(logits, batch.label, weights, hyper.get("double_softmax", False))
     assert list(found) == ["supervised"] and found["supervised"].item() == pytest.approx(wanted.item(), rel=1e-5)
 

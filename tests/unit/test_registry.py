@@ -210,3 +210,8 @@ def test_annotated_outputs_and_values_that_cannot_be_read(tmp_path):
         registry.methods(bad)
     with pytest.raises(BadInput, match=r"one\.py, line 1: "):
         registry.methods(broken)
+
+
+def test_which_checkpoint_of_a_first_stage_is_handed_over():
+    found = {name: entry.warmup_checkpoint for name, entry in registry.methods().items() if entry.warmup is not None}
+    assert found["cml"] == found["plgcl"] == "best" and found["rac-mt"] == found["pefat"] == "last"

@@ -158,7 +158,8 @@ class Plan:
             settings["warmup_steps"] = 0  # each run has that of its own warm-up
         if warmup is not None:
             check_steps(warmup["recipe"], budgets, f"{at}: warmup")
-            warmup = {**data, **warmup, "warmup": settings["warmup"], "validation": settings["validation"]}
+            selecting = settings["validation"] if entry.warmup_checkpoint == "best" else None
+            warmup = {**data, **warmup, "warmup": settings["warmup"], "validation": selecting}
         label = arm.get("label", name)
         return Arm(name, label, entry, budgets, settings, warmup, arm["reinterpretation"], headline, pretrained)
 

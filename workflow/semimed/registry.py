@@ -35,6 +35,7 @@ class Entry:
     words: dict[str, tuple]
     outputs: tuple[str, ...]
     dimensions: tuple[int, ...]
+    warmup_checkpoint: str
     files: tuple[Path, ...]
 
 
@@ -134,11 +135,12 @@ def _entry(path: Path) -> Entry:
         words=words,
         outputs=tuple(_inherited(candidates[0], "outputs", parent, ("prediction",))),
         dimensions=tuple(_inherited(candidates[0], "dimensions", parent, (2, 3))),
+        warmup_checkpoint=_inherited(candidates[0], "warmup_checkpoint", parent, "best"),
         files=tuple(sorted(files)),
     )
 
 
-def _inherited(node: ast.ClassDef, name: str, parent: Entry | None, default: tuple):
+def _inherited(node: ast.ClassDef, name: str, parent: Entry | None, default):
     """Return a literal attribute of a method's class, of its parent's where it has none, or the base's."""
     return _literal(node, name) or (getattr(parent, name) if parent else default)
 

@@ -59,6 +59,10 @@ class Method(nn.Module, abc.ABC):
     tasks: tuple[str, ...] = ("segmentation",)
     #: of the samples it is written for
     dimensions: tuple[int, ...] = (2, 3)
+    #: which checkpoint of a first stage is handed over: the one that validation selects, where cases exist, or the last
+    warmup_checkpoint: str = "best"
+    #: whether its networks see images of the same shape, batch included, at every step
+    fixed_shapes: bool = True
     #: what can be predicted, the headline first
     outputs: tuple[str, ...] = ("prediction",)
 

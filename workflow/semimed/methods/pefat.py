@@ -10,6 +10,7 @@ the uncertain images.
 As in the public code hard labels are made in train mode, L_t is one mean over all rows (``supervised`` and ``pseudo`` are
 the shares of its labelled and trusted rows), perturbed features are detached, so that they train the classifier alone,
 and the prediction that L_un compares with is not, so that it trains the network. Its unused moving average is left out.
+The inner loop of the public code perturbs the first view's feature in both directions, a slip; ours takes each view's own.
 The code's comments name other views of the second stage than it calls: the comments are the default (``view_pair``).
 
 Ours: the mixture is fitted in eval mode (``mixture_mode``). Its two copies of every plain image differ by dropout in train
@@ -18,6 +19,7 @@ image is trusted. Fewer than two uncertain images are left out of their step: on
 trusted pass always has both views of the labelled images, so it needs no trusted one.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +31,8 @@ from torch import Tensor
 from .base import Method
 from .parts.feature_adversary import divergence, trusted_perturbation, uncertain_perturbation
 from .parts.mixture import LossMixture, min_max
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class PseudoLossEstimation(Method):
     """One network, and the mixture that splits its unlabelled images."""
 
     tasks = ("classification",)
+    warmup_checkpoint = "last"  # public code
+    fixed_shapes = False  # how many images are trusted changes from step to step
     dimensions = (2,)
 
     @property
@@ -104,6 +110,8 @@ class PseudoLossEstimation(Method):
         self.network.train()
         self.mixture.fit(torch.cat(losses), seed=np.random.randint(2**31 - 1))
         t.log("mixture_degenerate", (~self.mixture.usable).float())
+        if not self.mixture.usable:
+            log.warning("the losses of the labelled images fall into no two groups: no unlabelled image is trusted")
 
     @torch.no_grad()
     def divide(self, first: Tensor, second: Tensor, t) -> tuple[Tensor, Tensor, Tensor, Tensor]:

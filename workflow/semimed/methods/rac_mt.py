@@ -56,7 +56,10 @@ class Warmup:
 
 
 class Embedder(nn.Module):
-    """A backbone and, on its pooled feature, a linear head: images (B, C, h, w) to logits (B, K) and embeddings (B, D)."""
+    """A backbone and, on its pooled feature, a linear head: images (B, C, h, w) to logits (B, K) and embeddings (B, D).
+
+    The head's bias starts as PyTorch draws it, in the public code at 1.
+    """
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -124,6 +127,7 @@ class ReliabilityAwareMeanTeacher(Method):
     """Student and teacher with embedding heads, and a network that weighs unlabelled samples; the student is the headline."""
 
     tasks = ("classification",)
+    warmup_checkpoint = "last"  # the first stage has no labels: its classifier cannot be validated
     views = {"student": "weak", "teacher": "weak", "first": "crop-jitter", "second": "crop-jitter"}
     outputs = ("student", "teacher")
     dimensions = (2,)

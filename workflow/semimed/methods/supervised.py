@@ -1,10 +1,12 @@
 """Supervised training on the labelled samples alone: the lower bound at a small budget, the upper at the full one.
 
-In classification the labelled images are seen in one weak view. ReCo's comparison (MICCAI 2024) mentions no class weights,
-so there are none by default; SRC-MT's and RAC-MT's public code has both quirks that are switches here.
+In classification the labelled images are seen in one weak view, or in the view that ReCo trains on. ReCo's comparison
+(MICCAI 2024) mentions no class weights, so there are none by default; SRC-MT's and RAC-MT's public code has both quirks that
+are switches here.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -21,6 +23,7 @@ class Hyperparameters:
 
 @dataclass(frozen=True)
 class Classification:
+    view: Literal["weak", "reco"] = "weak"  # SRC-MT's; or ReCo's, with both flips and cutout, as a control of its gain
     class_weight: ClassWeight = "none"  # of the cross entropy; "isic-full" in the code of SRC-MT and RAC-MT
     double_softmax: bool = False  # cross entropy of the probabilities, in the code of SRC-MT and RAC-MT
 
@@ -36,7 +39,7 @@ class Supervised(Method):
 
     @property
     def views(self) -> dict:
-        return {"weak": ("weak", "labelled")} if self.classifies else {}
+        return {"labelled": (self.hyper.view, "labelled")} if self.classifies else {}
 
     def construct(self, build):
         self.network = build()
@@ -45,7 +48,7 @@ class Supervised(Method):
 
     def step(self, batch, t):
         if self.classifies:
-            logits = self.network(batch.view("weak"))
+            logits = self.network(batch.view("labelled"))
             loss = classification_loss(logits, batch.label, self.weights, self.hyper.double_softmax)
         else:
             logits = self.network(batch.image[: batch.labelled])

@@ -49,7 +49,9 @@ def _warnings(study: Study, rows: list[Row]) -> list[str]:
     skipped = read_skipped(study.data)
     if skipped:
         first = next(iter(skipped))
-        found.append(f"{len(skipped)} pictures could not be used and were left out, the first {first}: {study.data}/skipped.csv.")
+        found.append(
+            f"{len(skipped)} pictures could not be used and were left out, the first {first}: {study.data}/skipped.csv."
+        )
     return [f'<div class="warn"><strong>Warnings</strong>{bullets(found)}</div>'] if found else []
 
 
