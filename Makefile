@@ -76,7 +76,9 @@ bench: .venv/test.stamp
 	$(BIN)/python benchmarks/bench_metrics.py
 	$(BIN)/python benchmarks/bench_step.py
 	$(BIN)/python benchmarks/bench_step.py --backbone unet --repeats 3
+	$(BIN)/python benchmarks/bench_step.py --backbone densenet121 --repeats 3
 	$(BIN)/python benchmarks/bench_views.py
+	$(BIN)/python benchmarks/bench_prepare.py
 
 clean:
 	rm -rf .venv .snakemake results/demo

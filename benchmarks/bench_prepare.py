@@ -4,7 +4,7 @@ The three take turns on the same number of threads: decoding alone; decoding, re
 which is what training from the raw files would do every time; and the preparation, which also checks every file, hashes every
 image and writes. The ratio that counts is that of the processor time, which other programs on the machine disturb less.
 
-    python benchmarks/bench_prepare.py --raw FOLDER [--dataset NAME] [--preparation NAME] [--threads N] [--rounds N]
+    python benchmarks/bench_prepare.py [--raw FOLDER] [--dataset NAME] [--preparation NAME] [--threads N] [--rounds N]
 """
 
 import argparse
@@ -30,12 +30,15 @@ from semimed.prepare import prepare
 def main() -> None:
     """Print the seconds of each round and the ratios of the best ones."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--raw", type=Path, required=True, help="folder in the official layout")
+    parser.add_argument("--raw", type=Path, help="folder in the official layout; by default that of the configuration")
     parser.add_argument("--dataset", default="isic2018-cls", choices=["isic2018-cls", "nct-crc-he"])
     parser.add_argument("--preparation", default="full")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
+    arguments.raw = arguments.raw or REPOSITORY / "resources" / "raw" / arguments.dataset
+    if not arguments.raw.is_dir():
+        sys.exit(f"nothing to prepare: no {arguments.raw}")
     dataset = load(arguments.dataset)
     facts = yaml.safe_load((REPOSITORY / "config" / "datasets" / f"{arguments.dataset}.yaml").read_text())
     options = facts["preparations"][arguments.preparation]

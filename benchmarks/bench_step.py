@@ -1,4 +1,4 @@
-"""Training steps against the bare passes they need: python benchmarks/bench_step.py [--backbone unet] [--width 8].
+"""Training steps against the bare passes they need: python benchmarks/bench_step.py [--backbone unet | densenet121].
 
 For every method one whole iteration (losses, backward, optimiser, teacher; the batch and its views already made) is timed
 against the same passes of its networks, in the same mode, on the same shapes (loss = mean of the logits), plus the
@@ -28,9 +28,10 @@ from semimed.store import Case
 from semimed.training_set import TrainingSet
 
 SETTINGS = {
-    # data set, sample, patch, augment, labelled samples, width
-    "vnet": ("la", "patch", [48, 48, 32], "rotate-flip", 2, 8),
-    "unet": ("acdc", "slice", [256, 256], "turn-or-tilt", 12, 16),
+    # data set, sample, patch, augment, labelled and unlabelled samples, options of the backbone
+    "vnet": ("la", "patch", [48, 48, 32], "rotate-flip", (2, 2), {"width": 8}),
+    "unet": ("acdc", "slice", [256, 256], "turn-or-tilt", (12, 12), {"width": 16}),
+    "densenet121": ("isic2018-cls", "image", [64, 64], "none", (8, 24), {}),
 }
 
 
@@ -51,6 +52,14 @@ def synthetic_cases(folder: Path, shape: tuple[int, ...], classes: int, count: i
     return cases
 
 
+def synthetic_images(folder: Path, shape: tuple[int, ...], classes: int, count: int = 48) -> list[Case]:
+    """Write one file of random images with a class each; return them as prepared cases."""
+    rng, path = np.random.default_rng(0), folder / "images.npy"
+    np.save(path, rng.integers(0, 256, (count, 3, *shape), dtype=np.uint8))
+    one_hot = np.eye(classes, dtype=int)
+    return [Case(str(k), str(k), shape, None, tuple(one_hot[k % classes].tolist()), path, None, "", k) for k in range(count)]
+
+
 def passes_of(method, step) -> list[tuple]:
     """Return (network or its encoder alone, input, with gradient, in train mode) of every pass in one iteration."""
     found, handles = [], []
@@ -62,7 +71,9 @@ def passes_of(method, step) -> list[tuple]:
         def decoded(_, inputs, net=network):
             found[-1][0] = net
 
-        handles += [network.encoder.register_forward_pre_hook(encoded), network.decoder.register_forward_pre_hook(decoded)]
+        handles.append(network.encoder.register_forward_pre_hook(encoded))
+        if hasattr(network, "decoder"):
+            handles.append(network.decoder.register_forward_pre_hook(decoded))
     step()
     for handle in handles:
         handle.remove()
@@ -76,6 +87,7 @@ def bare(passes, optimiser, steps: int) -> None:
         network.train(training)
         with torch.set_grad_enabled(with_gradient):
             output = network(image)
+            # Of a network that classifies the encoder is all but the whole.
             loss = (output[-1] if isinstance(output, tuple) else output).mean()
         if with_gradient:
             loss.backward()
@@ -119,10 +131,11 @@ def prepare(name: str, options: argparse.Namespace, folder: Path, device: torch.
     """Return the training set, the method and its optimisers on synthetic cases."""
     entry = registry.method(name)
     dataset, sample, _, augment, _, _ = SETTINGS[options.backbone]
+    data_set = load_dataset(dataset)
     recipe = {
         "steps": 1000,
-        "labelled": options.batch,
-        "unlabelled": 0 if name == "supervised" else options.batch,
+        "labelled": options.batch[0],
+        "unlabelled": 0 if name == "supervised" else options.batch[1],
         "pool": "rest",
         "epoch": "labelled",
         "sample": sample,
@@ -131,12 +144,15 @@ def prepare(name: str, options: argparse.Namespace, folder: Path, device: torch.
         "optimiser": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4},
         "schedule": {"name": "constant"},
     }
-    backbone = {"name": options.backbone, "width": options.width}
-    spec = {"method": name, "backbone": backbone, "recipe": recipe, "hyperparameters": entry.hyperparameters}
-    data_set = load_dataset(dataset)
-    shape = [side + 16 for side in options.patch] if sample == "patch" else [4, *options.patch]
-    cases = synthetic_cases(folder, tuple(shape), len(data_set.classes))
-    data = TrainingSet(cases[:4], cases[4:], data_set, recipe, (0, "bench"), device)
+    backbone = {"name": options.backbone, **options.network}
+    hyper = entry.defaults[data_set.task]
+    spec = {"method": name, "backbone": backbone, "recipe": recipe, "hyperparameters": hyper, "warmup": entry.warmup}
+    if data_set.task == "classification":
+        cases, labelled = synthetic_images(folder, tuple(options.patch), len(data_set.classes)), 16
+    else:
+        shape = [side + 16 for side in options.patch] if sample == "patch" else [4, *options.patch]
+        cases, labelled = synthetic_cases(folder, tuple(shape), len(data_set.classes)), 4
+    data = TrainingSet(cases[:labelled], cases[labelled:], data_set, recipe, (0, "bench"), device)
     method = build_method(spec, data, (0,)).to(device).train()
     return data, method, build_optimisers(method, recipe)
 
@@ -186,19 +202,21 @@ def main() -> None:
     parser.add_argument("--backbone", choices=SETTINGS, default="vnet")
     parser.add_argument("--width", type=int)
     parser.add_argument("--patch", type=int, nargs="+")
-    parser.add_argument("--batch", type=int, help="labelled samples, and as many unlabelled")
+    parser.add_argument("--batch", type=int, nargs=2, help="labelled and unlabelled samples")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--methods", nargs="*")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    _, _, patch, _, batch, width = SETTINGS[options.backbone]
-    options.patch, options.batch, options.width = options.patch or patch, options.batch or batch, options.width or width
-    known = [name for name, entry in registry.methods().items() if len(options.patch) in entry.dimensions]
+    dataset, _, patch, _, batch, network = SETTINGS[options.backbone]
+    options.patch, options.batch = options.patch or patch, options.batch or batch
+    options.network = {"width": options.width} if options.width else network
+    methods, task = registry.methods().items(), load_dataset(dataset).task
+    known = [name for name, entry in methods if len(options.patch) in entry.dimensions and task in entry.tasks]
     torch.set_num_threads(options.threads)
     device = choose_device(options.device)
     sides = "x".join(map(str, options.patch))
-    print(f"{options.backbone} width {options.width}, {sides}, batch {options.batch} + {options.batch}, {device}")
+    print(f"{options.backbone} {options.network}, {sides}, batch {options.batch[0]} + {options.batch[1]}, {device}")
     heads = ("step ms", "bare ms", "ratio", "passes", "draw ms", "views ms", "label ms")
     print(f"{'method':12} {heads[0]:>9} {heads[1]:>9} {heads[2]:>7} {heads[3]:>8}" + "".join(f" {h:>9}" for h in heads[4:]))
     # Methods took the function by name when they were imported, so the module is patched before any of them is.

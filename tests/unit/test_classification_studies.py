@@ -41,10 +41,12 @@ def test_published_values_stand_beside_ours(name, arm, budget, values):
 
 
 @pytest.mark.parametrize("name", RECO)
-def test_every_row_of_the_comparison_has_every_published_number(name):
+def test_every_row_of_the_paper_has_every_published_number(name):
     study = committed(name)
     printed = {metric for metric, column in study.document["metrics"].items() if column}
-    for arm in study.document["tables"]["comparison"]["rows"]:
+    rows = {arm: row for arm, row in study.document["tables"]["comparison"]["rows"].items() if row is not None}
+    assert len(rows) >= 8
+    for arm in rows:
         for budget in study.arms[arm].budgets:
             assert set(published_values(study, "comparison", arm, budget)) == printed, (arm, budget)
 
