@@ -48,7 +48,7 @@ def test_a_stale_run_is_left_out_and_said(study, kind):
     run = study.select(["reco"], "20%")[2]
     fill(study, run, hash="0" * 64)
     _, text = draw(kind, study)
-    assert "2 of 3 runs (1 stale)" in text and "ReCo: 2 of 3 runs (1 stale)" in text
+    assert ("Predicted (2 of 3 runs (1 stale))" if kind is confusion else "ReCo: 2 of 3 runs (1 stale)") in text
 
 
 # ---- confusion ----
@@ -97,6 +97,12 @@ def test_a_matrix_has_a_row_per_true_class_in_per_cent(study):
     assert written[6, 5] == f"{shares[5, 6]:.0f}" and (5, 6) not in written, "columns are predictions"
 
 
+def test_a_stale_run_is_not_counted(study):
+    fill(study, study.select(["reco"], "20%")[2], hash="0" * 64)
+    figure, _ = draw(confusion, study)
+    assert [panel.get_yticklabels()[1].get_text() for panel in figure.axes] == ["NV (27)", "NV (27)", "NV (18)"]
+
+
 def test_a_class_without_an_image_has_an_empty_row_and_long_names_are_cut(study):
     panel = drawn_matrix(np.array([[3, 1], [0, 0]]), ["melanoma", "naevus"])
     assert [tick.get_text() for tick in panel.get_yticklabels()] == ["melan. (4)", "naevus (0)"]
@@ -114,7 +120,7 @@ def test_an_arm_without_a_run_keeps_its_place(study):
     for run in study.select(["pefat"], "20%"):
         Path(run.folder, "run.json").unlink()
     figure, text = draw(confusion, study)
-    assert [len(panel.get_images()) for panel in figure.axes] == [1, 0, 1] and "PEFAT: 0 of 3 runs (3 missing)" in text
+    assert [len(panel.get_images()) for panel in figure.axes] == [1, 0, 1] and "0 of 3 runs (3 missing)" in text
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:100])])

@@ -175,6 +175,15 @@ def test_budgets_are_named_by_numbers_or_words():
     assert at_budget(same, 100) == same
 
 
+def test_numbers_of_labels_stand_in_the_file_as_they_are(tmp_path):
+    def edit(study, dataset):
+        study["budgets"], study["recipe"]["steps"], study["figures"] = [8, "40%"], {8: 60, "40%": 120}, {}
+        study["arms"].pop("pefat"), study["tables"]["comparison"]["rows"].pop("pefat")
+
+    plan = class_plan(tmp_path, edit)
+    assert [json.loads(the(plan, "reco", budget).spec)["recipe"]["steps"] for budget in (8, "40%")] == [60, 120]
+
+
 def test_a_warm_up_without_steps_is_none(tmp_path):
     run = the(class_plan(tmp_path, put("arms", "pefat", "recipe", "warmup", to={"steps": 0})), "pefat")
     assert run.warmup is None and run.settings["warmup_steps"] == 0

@@ -66,9 +66,11 @@ def check_steps(recipe: dict, budgets: tuple, at: str) -> None:
 
 def check_metrics(document: dict, task: str, where: str) -> None:
     """Raise ``BadInput`` for a metric, or a measure of selection, that is not of the data set's task."""
-    for name in (*document["metrics"], *filter(None, [document.get("select_by")])):
-        if name not in METRICS[task]:
-            raise BadInput(f"{where}: metrics: '{name}' is not for {task}{nearest(name, METRICS[task])}")
+    selecting = [document["select_by"]] if "select_by" in document else []
+    for key, names in (("metrics", document["metrics"]), ("select_by", selecting)):
+        for name in names:
+            if name not in METRICS[task]:
+                raise BadInput(f"{where}: {key}: '{name}' is not for {task}{nearest(name, METRICS[task])}")
 
 
 def check_recipe(recipe: dict, inference: dict, task: str, preparation: dict, at: str) -> None:
@@ -79,10 +81,9 @@ def check_recipe(recipe: dict, inference: dict, task: str, preparation: dict, at
     sample, kind = recipe["sample"], inference["kind"]
     if task == "classification" and (sample, recipe["augment"]) != ("image", "none"):
         raise BadInput(f"{at}: recipe: classification needs sample: image and augment: none; its views turn images themselves")
-    if task == "classification" and recipe["patch"] != preparation["size"]:
-        raise BadInput(
-            f"{at}: recipe.patch {recipe['patch']}: the preparation's size is {preparation['size']}; make them equal"
-        )
+    size = preparation.get("size")
+    if task == "classification" and recipe["patch"] != size:
+        raise BadInput(f"{at}: recipe.patch {recipe['patch']}: the preparation's size is {size}; make them equal")
     if KINDS[sample] != kind:
         raise BadInput(f"{at}: inference.kind '{kind}' does not go with recipe.sample '{sample}': set it to {KINDS[sample]}")
     if recipe["augment"] not in AUGMENTS[sample]:

@@ -170,7 +170,8 @@ def _warmup(entry: registry.Entry, arm: dict, recipe: dict, override: dict, at: 
         raise BadInput(f"{at}: warmup: method {entry.name} has no warm-up; remove the key")
     if entry.warmup is None or not override.get("steps"):
         return None
-    return {"recipe": {**configuration.merge(recipe, override), "keep": 0}}
+    # Steps as they are given: merged, a budget that is left out would take those of the main stage.
+    return {"recipe": {**configuration.merge(recipe, override), "steps": override["steps"], "keep": 0}}
 
 
 def _weights(given: dict[str, str], where: str) -> dict[str, Path]:

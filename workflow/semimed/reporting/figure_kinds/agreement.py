@@ -17,7 +17,7 @@ def draw(figure: Figure, study: Study, options: dict) -> None:
     figure.set_size_inches(6.4, 3.0)
     left, right = figure.subplots(1, 2)
     left.set_title("Disagreement of the branches", loc="left")
-    left.set_ylabel("1 − Dice")
+    left.set_ylabel("1 − Dice" if study.task == "segmentation" else "Share put into another class")
     right.set_title("Uncertainty of the headline", loc="left")
     right.set_ylabel("Entropy (nats)")
     for panel, name, found in ((left, "disagreement", apart), (right, "uncertainty", unsure)):

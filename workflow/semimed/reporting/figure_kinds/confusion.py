@@ -8,7 +8,7 @@ from ...predict import read_predictions
 from ...store import load_label, read_cases
 from ...study import Study
 from ..outcomes import Outcome, find_outcomes, valid
-from .common import counted, note_shortfall, say
+from .common import FAINT, counted, say
 
 
 def draw(figure: Figure, study: Study, options: dict) -> None:
@@ -27,7 +27,7 @@ def draw(figure: Figure, study: Study, options: dict) -> None:
             panel.set_xticks([])
             panel.set_yticks([])
     panels[0].set_ylabel("True class")
-    note_shortfall(figure, {study.arms[arm].label: outcomes for arm, outcomes in found.items()})
+    figure.supxlabel("per cent of a row; in brackets: predictions of all runs", fontsize=7, color=FAINT, style="italic")
 
 
 def confusion(study: Study, outcomes: list[Outcome]) -> tuple[np.ndarray, list[str]]:
@@ -47,7 +47,7 @@ def _matrix(panel: Axes, counts: np.ndarray, classes: list[str]) -> None:
     shares = 100 * np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     panel.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     for (row, column), share in np.ndenumerate(shares):
-        if counts[row, column]:
+        if share >= 0.5:  # what rounds to 0 is clutter
             colour = "white" if share > 55 else "#333333"
             panel.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=6.5, color=colour)
     names = [name if len(name) <= 6 else f"{name[:5]}." for name in classes]

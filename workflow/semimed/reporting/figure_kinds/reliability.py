@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from ...pseudo_labels import BINS
 from ...study import Study
@@ -23,15 +24,22 @@ def draw(figure: Figure, study: Study, options: dict) -> None:
     for panel, title in zip(panels, titles, strict=True):
         panel.set_title(title, loc="left")
         panel.set_ylim(-2, 102)
+    for panel in panels[:3]:
         label_steps(panel)
+        panel.set_xlabel("Training step, warm-up included")
     panels[3].plot((0, 100), (0, 100), color="#B4B9BE", linewidth=0.8, zorder=1)
     panels[3].set_xlabel("Confidence (%)")
+    panels[3].set_xlim(-2, 102)
     for arm, outcomes in found.items():
         if valid(outcomes):
             _arm(panels, study, arm, valid(outcomes))
     if any(map(valid, found.values())):
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)))
+        for panel in panels[:3]:
+            panel.set_xlim(left=0)
+        lines, labels = panels[0].get_legend_handles_labels()
+        # Without markers, which would hide the dashes.
+        handles = [Line2D([], [], color=line.get_color(), linestyle=line.get_linestyle()) for line in lines]
+        figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)), handlelength=3)
     else:
         say(panels[0], "no valid run")
     words = f"predictions on unlabelled training images; confident: the largest probability is {1 - 1 / BINS:g} or more"
@@ -46,7 +54,9 @@ def _arm(panels: list[Axes], study: Study, arm: str, outcomes: list[Outcome]) ->
         label = entry.label if output == entry.headline else f"{entry.label}, {output}"
         style = {"linewidth": 1.5, "markersize": 2.6, "linestyle": line}
         for panel, measure in zip(panels[:3], (accuracy, confident_accuracy, confident_share), strict=True):
-            draw_line(panel, pd.concat([measure(run) for run in runs], axis=1), colour, label, **style)
+            values = pd.concat([measure(run) for run in runs], axis=1)
+            values.index += outcomes[0].record["warmup_steps"]
+            draw_line(panel, values, colour, label, **style)
         ends = pd.concat([run[run["step"] == run["step"].max()] for run in runs]).groupby("bin").sum(numeric_only=True)
         ends = ends[ends["count"] >= 5]  # a bin of less says nothing
         panels[3].plot(

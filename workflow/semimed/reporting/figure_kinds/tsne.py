@@ -31,6 +31,8 @@ def draw(figure: Figure, study: Study, options: dict) -> None:
             panel.grid(False)
             panel.spines[:].set(visible=True, color="#D0D0D0")
         line[0].set_ylabel(study.arms[arm].label, fontweight="bold")
+        for panel in line[max(1, len(_chosen(arrays))) :]:
+            panel.set_visible(False)
         for panel, step in zip(line, _chosen(arrays), strict=False):
             panel.set_title(f"step {arrays['steps'][step]:,}", fontweight="normal", fontsize=8)
             _scatter(panel, arrays["vectors"][step].astype(np.float32), arrays["class"], colours)
