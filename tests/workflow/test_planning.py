@@ -13,19 +13,19 @@ def run_clean(checkout, *command):
     return subprocess.run(command, cwd=checkout.root, capture_output=True, text=True, env=checkout.environment)
 
 
-WITH_WARMUP = ("cps", "cfl", "cml", "plgcl")
+WITH_WARMUP = ("cps", "cfl", "cml", "plgcl", "rac-mt", "pefat")
 
 
 def expected_counts(checkout, seeds: int) -> Counter:
-    """Count the jobs of all tables from the files of the studies alone: arms x budgets x seeds, and shared warm-ups."""
+    """Count the jobs of all tables from the files of the studies alone: arms x budgets x folds x seeds, and shared warm-ups."""
     config = yaml.safe_load((checkout.root / "config/config.yaml").read_text())
     counts, data = Counter(all_tables=1), set()
     for study in (yaml.safe_load((checkout.root / f"config/studies/{name}.yaml").read_text()) for name in config["studies"]):
         data.add((study["dataset"], study["preparation"]))
-        trainings, shared = 0, set()
+        trainings, shared, folds = 0, set(), study["split"].get("folds", 1)
         for arm in study["arms"].values():
             budgets, recipe = arm.get("budgets", study["budgets"]), arm.get("recipe", {})
-            trainings += len(budgets) * seeds
+            trainings += len(budgets) * seeds * folds
             first = study["recipe"].get("warmup", {}) | recipe.get("warmup", {})
             if arm["method"] in WITH_WARMUP and first.get("steps"):
                 rest = {key: value for key, value in recipe.items() if key not in ("steps", "keep", "warmup")}
@@ -33,7 +33,8 @@ def expected_counts(checkout, seeds: int) -> Counter:
                 shared |= {(key, budget) for budget in budgets}
         validation = study["dataset"] == "acdc" or study["split"].get("validation", 0) > 0
         scored = trainings * (2 if validation else 1)
-        counts += Counter(train_run=trainings, predict=scored, evaluate=scored, warmup=len(shared) * seeds, split=1, table=1)
+        first = len(shared) * seeds * folds
+        counts += Counter(train_run=trainings, predict=scored, evaluate=scored, warmup=first, split=folds, table=1)
     return counts + Counter(acquire=len({name for name, _ in data}), prepare=len(data))
 
 
@@ -46,7 +47,7 @@ def test_all_studies_are_planned_without_data_and_without_torch(pristine, tmp_pa
     counts = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", done.stdout, flags=re.M)}
     total = counts.pop("total")
     assert counts == expected_counts(pristine, seeds=3) and total == sum(counts.values())
-    assert (counts["train_run"], counts["warmup"], counts["table"]) == (462, 81, 8)
+    assert (counts["train_run"], counts["warmup"], counts["table"]) == (1107, 201, 10)
     assert not (pristine.root / "results").exists()
 
 
