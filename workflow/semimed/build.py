@@ -33,6 +33,8 @@ def build_method(spec: dict, data, seed: tuple, pretrained: Path | None = None) 
     with seeded(*seed, "initial weights"):
         method = kind(data, build, hyper, settings(kind, "Warmup", spec.get("warmup")))
     set_precision(method, spec["recipe"].get("precision", "bf16"))
+    # Timing every convolution for a new shape pays off where shapes stay.
+    torch.backends.cudnn.benchmark = method.fixed_shapes
     return method
 
 
@@ -55,7 +57,6 @@ def choose_device(name: str) -> torch.device:
         if (device.index or 0) >= count:
             raise BadInput(f"device: '{name}' is asked for, but {count} GPUs are visible; set `device:` to auto or cpu")
         torch.cuda.set_device(device)
-        torch.backends.cudnn.benchmark = True  # patches have one size
     elif device.type == "cpu":
         keep_memory()
     return device

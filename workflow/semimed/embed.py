@@ -85,7 +85,7 @@ def collect_images(job: PredictionJob, count: int) -> tuple[Tensor, np.ndarray, 
     cases = job.cases()
     of_class = [[case for case in cases if int(load_label(case)) == index] for index in range(count)]
     kept = [(index, case) for index, found in enumerate(of_class) for case in spread(found, LIMIT // count)]
-    images = torch.stack([in_range(torch.from_numpy(load_image(case).copy())) for _, case in kept])
+    images = torch.stack([in_range(torch.from_numpy(load_image(case))) for _, case in kept])
     return images, np.array([index for index, _ in kept], np.uint8), np.array([case.case for _, case in kept])
 
 

@@ -17,7 +17,7 @@ def draw(cases: list, options: dict, fold: int) -> dict[str, list]:
     All groups are put on a circle in a random order that spreads every stratum evenly; fold k tests on the k-th arc,
     validates on the next and trains on the rest. So each arc, and the head of each training set, holds about its share
     of every stratum, and the test arcs of the folds never overlap. Arcs are measured in groups, with ``order`` in cases:
-    measured in groups, a fold of ISIC 2018 split by lesion has up to 2 % too many or too few test images.
+    measured in groups, a fold of ISIC 2018 split by lesion has up to 1.5 % too many or too few test images.
     Raises ``BadInput`` for options that contradict themselves or the cases.
     """
     members = defaultdict(list)

@@ -48,8 +48,6 @@ class Trainer:
         self.data = self._training_set()
         pretrained = None if resumed else job.pretrained
         self.method = build_method(self.spec, self.data, (self.spec["seed"],), pretrained).to(self.device)
-        # Timing every convolution for a new shape pays off where shapes stay.
-        torch.backends.cudnn.benchmark = self.method.fixed_shapes
         self.optimisers = build_optimisers(self.method, self.recipe)
         self.step, self.spent, best, sums = 0, 0.0, None, None
         if resumed:
