@@ -2,11 +2,9 @@
 
 import copy
 import csv
-import json
 from pathlib import Path
 
 import numpy as np
-import torch
 import yaml
 from semimed.files import write_json
 from semimed.identity import evaluation_hash, planned_hash
@@ -18,7 +16,6 @@ from semimed.splits import Row, write_split
 from semimed.store import COLUMNS, read_cases
 from semimed.tasks import classification
 from synthetic_results import hash_of
-from test_metrics_classification import ABC, P, Y
 
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 TRAINED, TESTED = 10, (5, 9, 4, 3, 4, 2, 2)  # training images of every class, test images by class
@@ -71,41 +68,6 @@ STUDY = {
 }
 
 
-#: the images of the hand-worked examples of the metrics: number k is of class Y[k] and has the probabilities P[k]
-TARGETS = {f"case{number}": int(target) for number, target in enumerate(Y)}
-SECOND = P[:, [1, 0, 2]]
-
-
-class Lookup(torch.nn.Module):
-    """Predicts row k of a table, one for each output, for the image whose values are k, k + 70 and k + 140."""
-
-    outputs = ("main", "second")
-
-    def __init__(self, main=P, second=SECOND):
-        super().__init__()
-        self.anchor, self.seen = torch.nn.Parameter(torch.zeros(())), []
-        self.tables = {"main": torch.tensor(main), "second": torch.tensor(second), None: torch.tensor(main)}
-
-    def numbers(self, image):
-        assert not torch.is_grad_enabled() and not self.training
-        channels = torch.tensor([0, 70, 140])[:, None, None]
-        number = (image[:, 0, 0, 0] * 255).round()
-        assert image.dtype == torch.float32 and torch.allclose(image * 255, number[:, None, None, None] + channels, atol=1e-4)
-        return number.long()
-
-    def predict(self, image, output=None):
-        self.seen.append((output, self.numbers(image).tolist()))
-        return self.tables[output][self.seen[-1][1]]
-
-    def embed(self, image):
-        return torch.nn.functional.one_hot(self.numbers(image), 300).float()
-
-
-def load_lookup(path, device) -> tuple[Lookup, dict]:
-    """Return ``Lookup`` as a checkpoint that is called by its step; from step 20 on it knows nothing."""
-    step, facts = int(path), {"task": "classification", "classes": list(ABC)}
-    content = {"step": step, "hash": f"hash{step}", "facts": facts, "spec": json.dumps({"recipe": {"patch": [32, 32]}})}
-    return Lookup(P if step < 20 else np.full((6, 3), 1 / 3)).eval(), content
 
 
 def class_plan(root, edit=lambda study, dataset: None, **config) -> Plan:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from class_results import TARGETS, job_of, load_lookup, write_subsets
+from class_lookup import TARGETS, loading
+from class_results import job_of, write_subsets
 from semimed import curve, embed, pseudo_labels
 from semimed.identity import evaluation_hash
 from semimed.tasks import classification
@@ -20,17 +21,7 @@ def job(tmp_path):
 
 @pytest.fixture
 def load(monkeypatch):
-    """Let checkpoints be steps of ``Lookup`` and return those that were loaded."""
-    loaded = []
-
-    def make(path, device):
-        method, content = load_lookup(path, device)
-        loaded.append(method)
-        return method, content
-
-    for module in (curve, embed, pseudo_labels):
-        monkeypatch.setattr(module, "load_method", make)
-    return loaded
+    return loading(monkeypatch, curve, embed, pseudo_labels)
 
 
 def test_curves_have_rows_of_classes_with_the_uncertainty_over_all_cases(job, load, tmp_path):

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from class_results import SECOND, TARGETS, Lookup, job_of, load_lookup, write_subsets
+from class_lookup import SECOND, TARGETS, Lookup, loading
+from class_results import job_of, write_subsets
 from semimed import predict
 from semimed.errors import BadInput
 from semimed.identity import evaluation_hash
@@ -26,17 +27,7 @@ def job(tmp_path):
 
 @pytest.fixture
 def load(monkeypatch):
-    """Let checkpoints be steps of ``Lookup`` and return those that were loaded."""
-    loaded = []
-
-    def make(path, device):
-        method, content = load_lookup(path, device)
-        loaded.append(method)
-        return method, content
-
-    for module in (predict,):
-        monkeypatch.setattr(module, "load_method", make)
-    return loaded
+    return loading(monkeypatch, predict)
 
 
 def predicted(cases, probabilities=P) -> dict:

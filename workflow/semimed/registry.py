@@ -54,8 +54,7 @@ def method(name: str) -> Entry:
 
 @dataclass(frozen=True)
 class Network:
-    """One backbone: its task, its options with their defaults, the dimensions of its images, what every side must be a
-    multiple of."""
+    """One backbone: its task, options with their defaults, dimensions of its images, what sides must be a multiple of."""
 
     task: str
     options: dict

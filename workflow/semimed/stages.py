@@ -108,7 +108,7 @@ def illustrate(plan: Plan, study: Study, run: Run) -> None:
 
 
 def embed(plan: Plan, study: Study, run: Run) -> None:
-    """Write ``embeddings.npz``: vectors of patches of the test cases at every kept checkpoint."""
+    """Write ``embeddings.npz``: vectors of test images, or of patches of them, at every kept checkpoint."""
     from .embed import embed as do
 
     do(_job(plan, study, run, "test"), _kept(run, run.kept), study.embedded_patch, run.embeddings)

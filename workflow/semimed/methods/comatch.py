@@ -66,8 +66,6 @@ def graph_loss(first: Tensor, second: Tensor, graph: Tensor, temperature: float)
 class CoMatch(FixMatch):
     """Student with a projection head, and its average, the headline."""
 
-    tasks = ("classification",)
-
     @property
     def views(self) -> dict:
         return {**super().views, "contrast": ("simclr", "unlabelled")}

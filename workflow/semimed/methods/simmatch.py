@@ -76,7 +76,6 @@ def instance_loss(similar: Tensor, target: Tensor) -> Tensor:
 class SimMatch(FixMatch):
     """Student, the headline, and teacher, each with a projection head; a bank of the labelled images."""
 
-    tasks = ("classification",)
     outputs = ("student", "teacher")
 
     def construct(self, build):

@@ -68,8 +68,6 @@ def pair_loss(logits: Tensor, target: Tensor, threshold: float, similarity: floa
 class SimPLE(FixMatch):
     """Student and its shadow, the headline."""
 
-    tasks = ("classification",)
-
     @property
     def views(self) -> dict:
         weak = {f"weak{k}": ("weak", "unlabelled") for k in range(self.hyper.k_weak)}
