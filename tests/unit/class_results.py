@@ -68,8 +68,6 @@ STUDY = {
 }
 
 
-
-
 def class_plan(root, edit=lambda study, dataset: None, **config) -> Plan:
     """Return the plan of the study after ``edit`` changed its documents; nothing is written but the two files."""
     study, dataset = copy.deepcopy(STUDY), copy.deepcopy(DATASET)
