@@ -20,7 +20,7 @@ def write_data(folder: Path, kind: str = "") -> Path:
         split.append([case, case, subset, rank])
         if kind == "class":
             counts = ";".join(str(int(index == number % 7)) for index in range(7))
-            rows.append([case, case, "32x32", "", counts, case, f"images.npy[{number}]", "", "0" * 64])
+            rows.append([case, case, "32x32", "", counts, case, f"images.npy[{number}]", "", "0" * 64, "0" * 64])
             stacked.append(_image(rng, number % 7))
             continue
         image, label = (_slices if kind else _volume)(rng)
@@ -28,7 +28,7 @@ def write_data(folder: Path, kind: str = "") -> Path:
         np.save(folder / f"{case}.label.npy", label)
         counts = ";".join(map(str, np.bincount(label.ravel(), minlength=4 if kind else 2)))
         shape = "x".join(map(str, label.shape))
-        rows.append([case, case, shape, "1x1x1", counts, case, f"{case}.image.npy", f"{case}.label.npy", "0" * 64])
+        rows.append([case, case, shape, "1x1x1", counts, case, f"{case}.image.npy", f"{case}.label.npy", "0" * 64, "0" * 64])
     if stacked:
         np.save(folder / "images.npy", np.stack(stacked))
     split_columns = ("case", "group", "subset", "rank")

@@ -57,7 +57,7 @@ def write_prepared(folder, cases: dict, spacing=None) -> Path:
             np.save(folder / f"{case}.label.npy", label)
             sizes = ["x".join(map(str, values)) for values in (label.shape, spacing or ())]
             files = f"{case}.image.npy", f"{case}.label.npy"
-            writer.writerow([case, case, *sizes, ";".join(map(str, np.bincount(label.ravel()))), "raw", *files, "0" * 64])
+            writer.writerow([case, case, *sizes, ";".join(map(str, np.bincount(label.ravel()))), "raw", *files, "0" * 64, "0" * 64])
     return folder
 
 

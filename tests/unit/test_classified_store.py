@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from semimed import prepare as preparing
-from semimed import store
+from semimed import prepare_stack, store
 from semimed.acquire import acquire
 from semimed.datasets.isic2018_cls import IMAGES, ISIC2018Cls
 from semimed.errors import BadInput
@@ -34,7 +34,8 @@ def run(source, out, workers=2, **options):
 
 
 def files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """Return what others may read: not what an unfinished job keeps for itself."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "work"}
 
 
 def damage(source, *numbers):
@@ -77,8 +78,8 @@ def test_same_input_same_bytes(source, tmp_path, skip):
 
 
 def test_workers_do_not_run_ahead_of_the_writer(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(preparing, "PICTURES", 2)
-    monkeypatch.setattr(preparing, "AHEAD", 2)
+    monkeypatch.setattr(prepare_stack, "PICTURES", 2)
+    monkeypatch.setattr(prepare_stack, "AHEAD", 2)
     begun, written, most = Counter(), Counter(), Counter()
     read, row = ISIC2018Cls.read_prepared, preparing.tqdm.update
 
@@ -123,7 +124,7 @@ def test_damaged_pictures_are_skipped_only_when_asked_and_counted(source, tmp_pa
     skipped = read_skipped(tmp_path / "out")
     assert list(skipped) == ["ISIC_0000005", "ISIC_0000033", "ISIC_0000039"]
     assert skipped["ISIC_0000039"].startswith(f"8-bit grey image in {IMAGES}/ISIC_0000039.jpg: ")  # no path of this machine
-    damage(source, *range(40))
+    damage(source, *(index for index in range(40) if index not in (5, 33)))
     with pytest.raises(BadInput, match=r"^no usable picture among 40 in .*, the first: damaged"):
         run(source, tmp_path / "out", skip_damaged=True)
     assert files(tmp_path / "out") == {}
@@ -142,34 +143,95 @@ def test_bad_options_are_never_skipped(source, tmp_path):
     assert files(tmp_path / "out") == {}
 
 
-def test_what_a_killed_job_left_is_cleared_away(source, tmp_path):
-    for name in ("images.npy", ".images.npy.abc.npy", "skipped.csv", "cases.csv"):
-        (tmp_path / "out").mkdir(exist_ok=True)
+def test_what_earlier_jobs_left_is_cleared_away(source, tmp_path):
+    for name in ("images.npy", "skipped.csv", "cases.csv", "work/images.npy", "work/journal.jsonl"):
+        (tmp_path / "out" / "work").mkdir(exist_ok=True, parents=True)
         (tmp_path / "out" / name).write_text("x")
     run(source, tmp_path / "out")
-    assert sorted(files(tmp_path / "out")) == ["cases.csv", "images.npy"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["cases.csv", "images.npy"]
+
+
+def read_of(monkeypatch, stop=None):
+    """Return the list of the cases that are read from now on; a kill comes at the case ``stop``."""
+    read, real = [], ISIC2018Cls.read_prepared
+
+    def recorded(self, raw_case, *arguments):
+        if raw_case.case == stop:
+            raise KeyboardInterrupt
+        read.append(raw_case.case)
+        return real(self, raw_case, *arguments)
+
+    monkeypatch.setattr(ISIC2018Cls, "read_prepared", recorded)
+    return read
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_killed_job_goes_on_where_it_was(source, tmp_path, monkeypatch, skip):
+    monkeypatch.setattr(prepare_stack, "PICTURES", 1)
+    monkeypatch.setattr(prepare_stack, "FLUSH_SECONDS", 0)
+    if skip:
+        damage(source, 5, 33)
+    run(source, tmp_path / "straight", skip_damaged=skip)
+    for stop in (20, 31):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            read_of(patch, f"ISIC_{stop:07d}")
+            run(source, tmp_path / "out", 1, skip_damaged=skip)
+        assert files(tmp_path / "out") == {}
+    with open(tmp_path / "out" / "work" / "journal.jsonl", "a") as handle:
+        handle.write('[{"row": {"case": "ISIC_00')
+    with open(tmp_path / "out" / "work" / "images.npy", "ab") as handle:
+        handle.write(b"half a picture")
+    read = read_of(monkeypatch)
+    run(source, tmp_path / "out", skip_damaged=skip)
+    assert read == [f"ISIC_{index:07d}" for index in range(31, 40)]
+    assert files(tmp_path / "out") == files(tmp_path / "straight")
+    assert not (tmp_path / "out" / "work").exists()
+
+
+def test_what_changed_since_the_kill_is_done_again(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare_stack, "PICTURES", 1)
+    for options, name, first in (({}, "same", 40), ({"size": [8, 8]}, "size", 0), ({}, "file", 12), ({}, "stack", 39)):
+        out = tmp_path / name
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(preparing, "_publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            run(source, out)
+        if name == "file":
+            image = source.parent / "raw" / IMAGES / "ISIC_0000012.jpg"
+            Image.open(source.parent / "raw" / IMAGES / "ISIC_0000013.jpg").save(image)
+        if name == "stack":
+            truncated(out / "work" / "images.npy")
+        with monkeypatch.context() as patch:
+            read = read_of(patch)
+            run(source, out, 1, **options)
+        assert read == [f"ISIC_{index:07d}" for index in range(first, 40)]
+        run(source, tmp_path / "straight", **options)
+        assert files(out) == files(tmp_path / "straight")
 
 
 def test_killed_between_array_and_table(source, tmp_path, monkeypatch):
     def killed(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(preparing, "_write_table", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(preparing, "_write_table", killed)
         run(source, tmp_path / "out")
-    assert files(tmp_path / "out") == {}
     with pytest.raises(BadInput, match="no prepared data in"):
         read_cases(tmp_path / "out")
+    read = read_of(monkeypatch)
+    assert len(run(source, tmp_path / "out").cases) == 40 and not read
 
 
 def test_full_disk_is_one_line(source, tmp_path, monkeypatch):
     class Full(io.BytesIO):
+        def fileno(self):
+            return 1
+
         def write(self, data):
             if self.tell() > 3000:
                 raise OSError(errno.ENOSPC, "No space left on device")
             return super().write(data)
 
-    monkeypatch.setattr(preparing, "open", lambda *_, **__: Full(), raising=False)
+    monkeypatch.setattr(prepare_stack, "open", lambda *_, **__: Full(), raising=False)
     with pytest.raises(BadInput, match=r"cannot write .*: the disk is full"):
         run(source, tmp_path / "out")
     assert files(tmp_path / "out") == {}

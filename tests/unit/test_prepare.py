@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import time
 from pathlib import Path
 
 import h5py
@@ -32,7 +34,8 @@ def source(la, tmp_path):
 
 
 def files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """Return what others may read: not what an unfinished job keeps for itself."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "work"}
 
 
 def test_phantom_source(source, tmp_path):
@@ -103,6 +106,73 @@ def test_failure_leaves_nothing_and_names_the_file(la, source, tmp_path):
     bad.unlink()
     with pytest.raises(BadInput, match=r"no label laendo\.nrrd in .*PHANTOM002"):
         prepare(la, source, OPTIONS, tmp_path / "out")
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_stopped_job_goes_on_and_does_no_finished_case_again(la, source, tmp_path, monkeypatch, workers):
+    bad = tmp_path / "raw" / "PHANTOM002" / "laendo.nrrd"
+    good = bad.read_bytes()
+    prepare(la, source, OPTIONS, tmp_path / "straight")
+    bad.write_bytes(good[:-50])
+    for _ in range(2):
+        with pytest.raises(BadInput, match=str(bad)):
+            prepare(la, source, OPTIONS, tmp_path / "out", workers=1)
+    assert files(tmp_path / "out") == {}
+    bad.write_bytes(good)
+    read, real = [], type(la).read
+    monkeypatch.setattr(type(la), "read", lambda self, case, layout: read.append(case.case) or real(self, case, layout))
+    (tmp_path / "out" / "work" / "PHANTOM001.label.npy").unlink()
+    prepare(la, source, OPTIONS, tmp_path / "out", workers=workers)
+    assert sorted(read) == ["PHANTOM001", "PHANTOM002"]
+    assert files(tmp_path / "out") == files(tmp_path / "straight") and not (tmp_path / "out" / "work").exists()
+
+
+def test_killed_while_the_arrays_move_to_their_place(la, source, tmp_path, monkeypatch):
+    prepare(la, source, OPTIONS, tmp_path / "straight")
+    moved, replace = [], os.replace
+
+    def killed(old, new):
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+        moved.append(new)
+        replace(old, new)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("semimed.prepare.os.replace", killed)
+        prepare(la, source, OPTIONS, tmp_path / "out")
+    assert len(files(tmp_path / "out")) == 2
+    monkeypatch.setattr(type(la), "read", None)
+    prepare(la, source, OPTIONS, tmp_path / "out")
+    assert files(tmp_path / "out") == files(tmp_path / "straight")
+
+
+def test_cases_are_prepared_at_once_only_as_the_memory_allows(la, source, tmp_path, monkeypatch):
+    at_once, most, read = [], [], type(la).read
+
+    def slow(self, case, layout):
+        at_once.append(case)
+        most.append(len(at_once))
+        time.sleep(0.02)
+        scan = read(self, case, layout)
+        at_once.remove(case)
+        return scan
+
+    monkeypatch.setattr(type(la), "read", slow)
+    prepare(la, source, OPTIONS, tmp_path / "one", workers=3)
+    assert max(most) == 3
+    most.clear()
+    monkeypatch.setattr(type(la), "memory", 2**30)
+    prepare(la, source, OPTIONS, tmp_path / "two", workers=3)
+    assert max(most) == 1
+
+
+def test_equal_images_have_equal_hashes_whatever_their_annotation(la, source, tmp_path):
+    first, second = (tmp_path / "raw" / f"PHANTOM00{number}" for number in (0, 1))
+    (second / "lgemri.nrrd").write_bytes((first / "lgemri.nrrd").read_bytes())
+    prepare(la, source, {"version": 1, "margin": 99, "patch": 16}, tmp_path / "out")
+    one, two, three = read_cases(tmp_path / "out").cases.values()
+    assert one.image_sha256 == two.image_sha256 != three.image_sha256
+    assert len({one.sha256, two.sha256, three.sha256}) == 3
 
 
 def test_raw_data_must_be_what_the_source_says(la, source, tmp_path):

@@ -26,7 +26,7 @@ def make_case(folder, name: str, image: np.ndarray, label: np.ndarray) -> Case:
     np.save(folder / f"{name}.image.npy", image)
     np.save(folder / f"{name}.label.npy", label)
     counts = tuple(np.bincount(label.ravel(), minlength=3).tolist())
-    return Case(name, name, label.shape, None, counts, folder / f"{name}.image.npy", folder / f"{name}.label.npy", "")
+    return Case(name, name, label.shape, None, counts, folder / f"{name}.image.npy", folder / f"{name}.label.npy", "", "")
 
 
 @pytest.fixture

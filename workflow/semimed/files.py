@@ -69,12 +69,13 @@ def canonical(value) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def digest(*parts: str | bytes) -> str:
+def digest(*parts: str | bytes | memoryview) -> str:
     """Return the SHA-256 of the parts, each framed by its length, as 64 hexadecimal digits."""
     sha = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
-        sha.update(len(data).to_bytes(8, "big") + data)
+        sha.update(len(data).to_bytes(8, "big"))
+        sha.update(data)
     return sha.hexdigest()
 
 

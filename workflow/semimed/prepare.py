@@ -5,8 +5,9 @@ import io
 import json
 import logging
 import os
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+import shutil
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from tqdm import tqdm
 from .datasets.base import DataSet, RawCase, Scan
 from .errors import BadInput
 from .files import atomic, canonical, digest, writable
+from .journal import Journal
+from .prepare_stack import prepare_stack
 from .store import COLUMNS, SKIPPED, SKIPPED_COLUMNS, STACK
 
-PICTURES = 16  # per job: a job for each would cost a tenth of the picture
-AHEAD = 4  # jobs per worker that may be done and not yet written, which bounds the memory
+JOURNAL = "journal.jsonl"
+MEMORY = 3 * 2**29  # bytes for the cases in work, which leaves a quarter of the 2 GiB that a preparation may take
 
 log = logging.getLogger(__name__)
 
@@ -28,26 +31,79 @@ def prepare(
 ) -> None:
     """Prepare all cases of ``source`` (``source.json``) into the folder ``out``.
 
-    Writes ``<case>.image.npy`` (C, *S), ``<case>.label.npy`` uint8 (*S) and, when all are there, ``cases.csv``; equal
-    input gives equal bytes. In classification all images stand in one ``images.npy`` uint8 (N, C, H, W), in the order of
-    ``cases.csv``, whose counts say the class; where the preparation has ``skip_damaged: true``, pictures that cannot be
-    used are left out and listed in ``skipped.csv``. ``options`` is the preparation from the data set's configuration. A
-    failure removes what was written. ``raw`` is where the raw folder lies now, if it was moved since ``source.json`` was
-    written. Raises ``BadInput`` naming the file at fault. Threads, not processes, because the time goes into zlib, NumPy,
-    Pillow and the disk, which let other threads run.
+    Writes ``<case>.image.npy`` (C, *S), ``<case>.label.npy`` uint8 (*S), if the case has a label, and, when all are there,
+    ``cases.csv``; equal input gives equal bytes. In classification all images stand in one ``images.npy`` uint8
+    (N, C, H, W), in the order of ``cases.csv``, whose counts say the class; where the preparation has ``skip_damaged:
+    true``, pictures that cannot be used are left out and listed in ``skipped.csv``. ``options`` is the preparation from the
+    data set's configuration.
+
+    A job that was killed, or stopped at a bad file, goes on where it was: until all cases are done, the finished ones and
+    their list stand in ``work/`` of the folder. A case whose raw files changed since is done again; other options start
+    anew. ``raw`` is where the raw folder lies now, if it was moved since ``source.json`` was written. Raises ``BadInput``
+    naming the file at fault. Threads, not processes, because the time goes into zlib, NumPy, Pillow and the disk, which let
+    other threads run; fewer than ``workers`` where their cases would not fit the memory.
     """
     raw, layout, cases = _raw_cases(dataset, Path(source), raw)
     out = Path(out)
+    if dataset.memory:
+        workers = min(workers, MEMORY // dataset.memory)
     with writable(out):
-        out.mkdir(parents=True, exist_ok=True)
-        _clear(out)
+        (out / "work").mkdir(parents=True, exist_ok=True)
+        (out / "cases.csv").unlink(missing_ok=True)
+        journal = Journal(out / "work" / JOURNAL, digest(dataset.name, layout, canonical(options), *(c.case for c in cases)))
+        _gather(out, bool(journal.entries))
+        work = Work(dataset, raw, layout, options, out / "work", journal, max(1, workers), progress)
         try:
-            run = _run_stacked if dataset.task == "classification" else _run
-            rows = run(dataset, raw, layout, cases, options, out, workers, progress)
-            _write_table(out / "cases.csv", COLUMNS, rows)
-        except BaseException:
-            _clear(out)
-            raise
+            rows, skipped = (prepare_stack if dataset.task == "classification" else _prepare_cases)(work, cases)
+        finally:
+            journal.close()
+        _check_skipped(work, len(cases), rows, skipped)
+        _publish(out, rows, skipped)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all cases of one preparation have in common; ``out`` is the folder ``work/``."""
+
+    dataset: DataSet
+    raw: Path
+    layout: str
+    options: dict
+    out: Path
+    journal: Journal
+    workers: int
+    progress: bool
+
+    def stamp(self, case: RawCase) -> dict:
+        """Return what tells whether the raw files of a case are still the same."""
+        states = {role: (file, file.stat()) for role, file in case.files.items()}
+        return {r: [file.relative_to(self.raw).as_posix(), s.st_size, s.st_mtime_ns] for r, (file, s) in states.items()}
+
+    def scan(self, case: RawCase) -> Scan:
+        return self.dataset.read_prepared(case, self.layout, self.options)
+
+    def row(self, scan: Scan) -> dict:
+        """Return the row of ``cases.csv`` without its file names."""
+        label = [] if scan.label is None else [scan.label]
+        counts = [] if scan.label is None else np.bincount(scan.label.ravel(), minlength=len(self.dataset.classes))
+        kinds = [[array.dtype.str, array.shape] for array in (scan.image, *label)]
+        content = [_bytes(array) for array in (scan.image, *label)]
+        return {
+            "case": scan.case,
+            "group": scan.group,
+            "shape": "x".join(str(size) for size in scan.image.shape[1:]),
+            "spacing": "x".join(repr(float(size)) for size in scan.spacing or ()),
+            "counts": ";".join(str(count) for count in counts),
+            "source": Path(scan.source).relative_to(self.raw).as_posix(),
+            "sha256": digest(canonical(kinds), *content),
+            "image_sha256": digest(canonical(kinds[:1]), content[0]),
+        }
+
+    def bar(self, done: int, total: int) -> tqdm:
+        if done:
+            log.info("going on with %s: %d of %d cases are there", self.dataset.name, done, total)
+        hidden = None if self.progress else True
+        return tqdm(total=total, initial=done, desc=f"prepare {self.dataset.name}", unit="case", disable=hidden)
 
 
 def _raw_cases(dataset: DataSet, source: Path, moved: Path | None) -> tuple[Path, str, list[RawCase]]:
@@ -62,107 +118,74 @@ def _raw_cases(dataset: DataSet, source: Path, moved: Path | None) -> tuple[Path
     return raw, layout, cases
 
 
-def _run(dataset, raw: Path, layout: str, cases, options: dict, out: Path, workers: int, progress: bool) -> list[dict]:
-    pool = ThreadPoolExecutor(max(1, workers))
+def _prepare_cases(work: Work, cases: list[RawCase]) -> tuple[list[dict], list[dict]]:
+    """Return the rows of all cases in their order, and that none was left out."""
+    known = {entry["row"]["case"]: entry for entry in work.journal.entries}
+    rows, waiting = {}, []
+    for case in cases:
+        entry = known.get(case.case)
+        if entry and entry["raw"] == work.stamp(case) and _written(work.out, entry["row"], entry["bytes"]):
+            rows[case.case] = entry["row"]
+        else:
+            waiting.append(case)
+    pool = ThreadPoolExecutor(work.workers)
     try:
-        jobs = [pool.submit(_prepare_case, dataset, raw, layout, case, options, out) for case in cases]
-        shown = tqdm(jobs, desc=f"prepare {dataset.name}", unit="case", disable=None if progress else True)
-        return [job.result() for job in shown]
+        with work.bar(len(rows), len(cases)) as bar:
+            for job in as_completed([pool.submit(_prepare_case, work, case) for case in waiting]):
+                entry = job.result()
+                work.journal.add([entry])
+                rows[entry["row"]["case"]] = entry["row"]
+                bar.update()
     finally:
         pool.shutdown(cancel_futures=True)
+    return [rows[case.case] for case in cases], []
 
 
-def _run_stacked(dataset, raw: Path, layout: str, cases, options: dict, out: Path, workers: int, progress: bool) -> list[dict]:
-    """Write ``images.npy`` front to back while the pictures come in, in the order of the cases.
+def _prepare_case(work: Work, case: RawCase) -> dict:
+    """Write the arrays of a case and return its line of the journal."""
+    stamp = work.stamp(case)
+    scan = work.scan(case)
+    names = {"image": f"{scan.case}.image.npy", "label": "" if scan.label is None else f"{scan.case}.label.npy"}
+    sizes = [_save(work.out / names["image"], scan.image)]
+    if scan.label is not None:
+        sizes.append(_save(work.out / names["label"], scan.label))
+    return {"row": work.row(scan) | names, "raw": stamp, "bytes": sizes}
 
-    Not through a writable memory map, which a full disk ends with a bus error instead of a message.
-    """
-    shape = (dataset.channels, *dataset.size(options))
-    rows, skipped, pool = [], [], ThreadPoolExecutor(max(1, workers))
 
-    def several(few: list[RawCase]) -> list[tuple]:
-        return [_prepare_picture(dataset, raw, layout, case, options) for case in few]
+def _written(out: Path, row: dict, sizes: list[int]) -> bool:
+    files = [out / name for name in (row["image"], row["label"]) if name]
+    return all(file.is_file() for file in files) and [file.stat().st_size for file in files] == sizes
 
-    try:
-        jobs = (pool.submit(several, cases[first : first + PICTURES]) for first in range(0, len(cases), PICTURES))
-        shown = tqdm(total=len(cases), desc=f"prepare {dataset.name}", unit="case", disable=None if progress else True)
-        with shown, atomic(out / STACK) as temporary, open(temporary, "wb") as handle:
-            handle.write(_header(len(cases), shape))
-            for row, image in _in_order(jobs, AHEAD * max(1, workers)):
-                shown.update()
-                if image is None:
-                    skipped.append(row)
-                    continue
-                handle.write(image)
-                rows.append(row | {"image": f"{STACK}[{len(rows)}]", "label": ""})
-            handle.seek(0)
-            handle.write(_header(len(rows), shape))  # as long as the first: NumPy leaves room for a longer count
-    finally:
-        pool.shutdown(cancel_futures=True)
+
+def _check_skipped(work: Work, cases: int, rows: list[dict], skipped: list[dict]) -> None:
+    if skipped:
+        log.warning(
+            "%d of %d pictures of %s left out, see %s", len(skipped), cases, work.dataset.name, work.out.parent / SKIPPED
+        )
+    if not rows:
+        raise BadInput(f"no usable picture among {cases} in {work.raw}, the first: {skipped[0]['reason']}")
+
+
+def _gather(out: Path, going_on: bool) -> None:
+    """Take arrays that a killed job had moved out already back to ``work/``; with nothing to go on with, remove them."""
+    for pattern in ("*.image.npy", "*.label.npy", STACK, SKIPPED):
+        for path in out.glob(pattern):
+            if going_on and path.name != SKIPPED:
+                os.replace(path, out / "work" / path.name)
+            else:
+                path.unlink()
+        for path in [] if going_on else (out / "work").glob(pattern):
+            path.unlink()
+
+
+def _publish(out: Path, rows: list[dict], skipped: list[dict]) -> None:
+    """Move the arrays out of ``work/``, write the table of cases last, and remove ``work/``."""
+    for name in {name for row in rows for name in (row["image"].partition("[")[0], row["label"]) if name}:
+        os.replace(out / "work" / name, out / name)
     if skipped:
         _write_table(out / SKIPPED, SKIPPED_COLUMNS, skipped)
-        log.warning("%d of %d pictures of %s left out, see %s", len(skipped), len(cases), dataset.name, out / SKIPPED)
-    if not rows:
-        raise BadInput(f"no usable picture among {len(cases)} in {raw}, the first: {skipped[0]['reason']}")
-    return rows
-
-
-def _in_order(jobs, ahead: int):
-    """Yield the items of the jobs' results in order; at most ``ahead`` jobs are under way or done and not yet taken."""
-    waiting = deque()
-    for job in jobs:
-        waiting.append(job)
-        if len(waiting) == ahead:
-            yield from waiting.popleft().result()
-    while waiting:
-        yield from waiting.popleft().result()
-
-
-def _prepare_picture(
-    dataset: DataSet, raw: Path, layout: str, raw_case: RawCase, options: dict
-) -> tuple[dict, np.ndarray | None]:
-    """Return a row of ``cases.csv`` and the image, or a row of ``skipped.csv`` and None."""
-    try:
-        scan = dataset.read_prepared(raw_case, layout, options)
-    except BadInput as error:
-        if not options.get("skip_damaged"):
-            raise
-        return {"case": raw_case.case, "reason": str(error).replace(f"{raw}{os.sep}", "")}, None
-    return _row(scan, scan.image, scan.label, raw, len(dataset.classes)), scan.image
-
-
-def _header(count: int, shape: tuple[int, ...]) -> bytes:
-    """Return the head of a ``.npy`` file of ``count`` uint8 arrays of ``shape``."""
-    buffer = io.BytesIO()
-    what = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
-    np.lib.format.write_array_header_1_0(buffer, what)
-    return buffer.getvalue()
-
-
-def _prepare_case(dataset: DataSet, raw: Path, layout: str, raw_case: RawCase, options: dict, out: Path) -> dict:
-    scan = dataset.read_prepared(raw_case, layout, options)
-    image = np.ascontiguousarray(scan.image)
-    label = None if scan.label is None else np.ascontiguousarray(scan.label)
-    names = {"image": f"{scan.case}.image.npy", "label": "" if label is None else f"{scan.case}.label.npy"}
-    _save(out / names["image"], image)
-    if label is not None:
-        _save(out / names["label"], label)
-    return _row(scan, image, label, raw, len(dataset.classes)) | names
-
-
-def _row(scan: Scan, image: np.ndarray, label: np.ndarray | None, raw: Path, classes: int) -> dict:
-    counts = [] if label is None else np.bincount(label.ravel(), minlength=classes)
-    arrays = [image] if label is None else [image, label]
-    kinds = canonical([[array.dtype.str, array.shape] for array in arrays])
-    return {
-        "case": scan.case,
-        "group": scan.group,
-        "shape": "x".join(str(size) for size in image.shape[1:]),
-        "spacing": "x".join(repr(float(size)) for size in scan.spacing or ()),
-        "counts": ";".join(str(count) for count in counts),
-        "source": Path(scan.source).relative_to(raw).as_posix(),
-        "sha256": digest(kinds, *(array.tobytes() for array in arrays)),
-    }
+    _write_table(out / "cases.csv", COLUMNS, rows)
+    shutil.rmtree(out / "work")
 
 
 def _write_table(path: Path, columns: tuple[str, ...], rows: list[dict]) -> None:
@@ -172,21 +195,18 @@ def _write_table(path: Path, columns: tuple[str, ...], rows: list[dict]) -> None
         writer.writerows(rows)
 
 
-def _save(path: Path, array: np.ndarray) -> None:
-    """Write through to the disk: ``cases.csv`` must never vouch for an array that a power cut took."""
-    # By way of memory: NumPy's own writer drops the reason of a failed write (a full disk).
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
+def _bytes(array: np.ndarray) -> memoryview:
+    return memoryview(np.ascontiguousarray(array)).cast("B")
+
+
+def _save(path: Path, array: np.ndarray) -> int:
+    """Write through to the disk and return the bytes: a journal must never vouch for an array that a power cut took."""
+    # The head by way of memory: NumPy's own writer drops the reason of a failed write (a full disk).
+    head, body = io.BytesIO(), _bytes(array)
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(np.ascontiguousarray(array)))
     with open(path, "wb") as handle:
-        handle.write(buffer.getbuffer())
+        handle.write(head.getbuffer())
+        handle.write(body)
         handle.flush()
         os.fsync(handle.fileno())
-
-
-def _clear(out: Path) -> None:
-    """Remove prepared files: the table first, so that no table stands without its arrays."""
-    (out / "cases.csv").unlink(missing_ok=True)
-    # with what a killed job left of a half-written stack, which can be large
-    for pattern in ("*.image.npy", "*.label.npy", STACK, f".{STACK}.*", SKIPPED):
-        for path in out.glob(pattern):
-            path.unlink()
+    return head.getbuffer().nbytes + body.nbytes

@@ -10,7 +10,7 @@ import numpy as np
 
 from .errors import BadInput
 
-COLUMNS = ("case", "group", "shape", "spacing", "counts", "source", "image", "label", "sha256")
+COLUMNS = ("case", "group", "shape", "spacing", "counts", "source", "image", "label", "sha256", "image_sha256")
 STACK = "images.npy"
 SKIPPED, SKIPPED_COLUMNS = "skipped.csv", ("case", "reason")
 
@@ -19,8 +19,9 @@ SKIPPED, SKIPPED_COLUMNS = "skipped.csv", ("case", "reason")
 class Case:
     """One row of ``cases.csv``: ``shape`` (*S), ``spacing`` in mm or ``None`` where unknown, ``counts`` voxels per class.
 
-    Files are full paths. ``row`` is the index of the image in a file that holds all images, ``None`` where it has its own;
-    ``counts`` then has a 1 at the class of the image.
+    Files are full paths. ``label`` is ``None`` and ``counts`` are empty for a case without annotation. ``sha256`` is of image
+    and label, ``image_sha256`` of the image alone: equal ones are duplicates. ``row`` is the index of the image in a file
+    that holds all images, ``None`` where it has its own; ``counts`` then has a 1 at the class of the image.
     """
 
     case: str
@@ -31,6 +32,7 @@ class Case:
     image: Path
     label: Path | None
     sha256: str
+    image_sha256: str
     row: int | None = None
 
     @property
@@ -135,7 +137,7 @@ def _mapped(path: Path, *version) -> np.memmap:
 
 
 def _case(row: dict, folder: Path) -> Case:
-    if None in row or None in row.values() or len(row["sha256"]) != 64:
+    if None in row or None in row.values() or {len(row["sha256"]), len(row["image_sha256"])} != {64}:
         raise ValueError(f"columns of case {row['case']} are cut short or too many")
     name, number = re.fullmatch(r"(.*?)(?:\[(\d+)\])?", row["image"]).groups()
     counts = tuple(int(count) for count in row["counts"].split(";")) if row["counts"] else ()
@@ -150,6 +152,7 @@ def _case(row: dict, folder: Path) -> Case:
         image=folder / name,
         label=folder / row["label"] if row["label"] else None,
         sha256=row["sha256"],
+        image_sha256=row["image_sha256"],
         row=int(number) if number else None,
     )
 

@@ -51,6 +51,7 @@ class DataSet(abc.ABC):
     task = "segmentation"
     classes: tuple[str, ...] = ()
     channels = 1
+    memory = 0  # bytes that preparing one case may take, where it is more than a few per cent of 2 GiB
 
     @abc.abstractmethod
     def find(self, raw: Path, by_hand: str = "") -> tuple[str, list[RawCase]]:
@@ -71,9 +72,12 @@ class DataSet(abc.ABC):
         """Return what ``prepare`` makes of what ``read`` returns."""
         return self.prepare(self.read(raw_case, layout), options)
 
-    @abc.abstractmethod
     def write_phantom(self, folder: Path, options: dict) -> None:
-        """Write a small synthetic data set in the raw layout into ``folder``; same options, same bytes."""
+        """Write a small synthetic data set in the raw layout into ``folder``; same options, same bytes.
+
+        A data set of one's own needs none: this one raises ``BadInput``.
+        """
+        raise BadInput(f"no phantoms of {self.name}: name a folder of real images under `raw:` in the configuration")
 
 
 def check_size(size, where: str) -> tuple[int, int]:
