@@ -36,7 +36,7 @@ def test_nothing_there_says_how_to_get_it(acdc, tmp_path):
     with pytest.raises(BadInput, match="ask the challenge"):
         acdc.find(tmp_path, "ask the challenge")
     with pytest.raises(BadInput, match=r"humanheart-project.*SSL4MIS.*raw: acdc:"):
-        acquire(acdc, FACTS, str(tmp_path), tmp_path / "out" / "source.json", tmp_path / "phantom")
+        acquire(acdc, FACTS, str(tmp_path), tmp_path / "out" / "source.json", tmp_path / "phantom", tmp_path / "downloads")
     assert not (tmp_path / "out").exists()
 
 
@@ -204,7 +204,7 @@ def test_bad_spacing(acdc, tmp_path, size):
 def test_a_bad_case_leaves_no_prepared_file(acdc, tmp_path):
     write_volumes(tmp_path / "raw")
     write_volumes(tmp_path / "raw", corrupt("nan"), patient="patient002")
-    acquire(acdc, FACTS, str(tmp_path / "raw"), tmp_path / "source.json", tmp_path / "phantom")
+    acquire(acdc, FACTS, str(tmp_path / "raw"), tmp_path / "source.json", tmp_path / "phantom", tmp_path / "downloads")
     with pytest.raises(BadInput, match="NaN"):
         prepare(acdc, tmp_path / "source.json", {"version": 1, "minmax": "volume"}, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["work"]

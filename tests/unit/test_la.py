@@ -93,6 +93,13 @@ def test_h5_is_taken_as_it_is(la, tmp_path):
     assert prepared.spacing == (0.625,) * 3
 
 
+def test_headers_of_the_archive_say_1_mm_where_voxels_are_0_625(la, tmp_path):
+    image, label = (np.ones((8, 9, 4), np.uint8), np.eye(8, 9, dtype=np.uint8)[..., None].repeat(4, axis=2))
+    write_nrrd_case(tmp_path / "A", image, label * 255, spacing=1.0)
+    layout, (case,) = la.find(tmp_path)
+    assert la.read(case, layout).spacing == (0.625,) * 3
+
+
 def test_scale_keeps_places_and_divides_the_spacing(la, tmp_path):
     x, y, z = np.ogrid[:50, :40, :30]
     ball = ((x - 24.5) ** 2 + (y - 14.5) ** 2 + (z - 14.5) ** 2 <= 100).astype(np.uint8)

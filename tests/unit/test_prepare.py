@@ -29,7 +29,9 @@ def la():
 @pytest.fixture
 def source(la, tmp_path):
     """``source.json`` about three small phantoms."""
-    acquire(la, FACTS | {"phantom": SMALL}, "phantom", tmp_path / "data" / "source.json", tmp_path / "raw")
+    acquire(
+        la, FACTS | {"phantom": SMALL}, "phantom", tmp_path / "data" / "source.json", tmp_path / "raw", tmp_path / "downloads"
+    )
     return tmp_path / "data" / "source.json"
 
 
@@ -46,26 +48,26 @@ def test_phantom_source(source, tmp_path):
 
 
 def test_phantoms_are_replaced_but_nothing_else_is(la, source, tmp_path):
-    acquire(la, FACTS | {"phantom": SMALL | {"cases": 2}}, "phantom", source, tmp_path / "raw")
+    acquire(la, FACTS | {"phantom": SMALL | {"cases": 2}}, "phantom", source, tmp_path / "raw", tmp_path / "downloads")
     assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == ["PHANTOM000", "PHANTOM001", "phantom.json"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("keep")
     with pytest.raises(BadInput, match="no phantoms in"):
-        acquire(la, FACTS, "phantom", source, tmp_path / "mine")
+        acquire(la, FACTS, "phantom", source, tmp_path / "mine", tmp_path / "downloads")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "keep"
 
 
 def test_real_source(la, tmp_path):
     with pytest.raises(BadInput) as caught:
-        acquire(la, FACTS, str(tmp_path / "nowhere"), tmp_path / "source.json", tmp_path / "raw")
+        acquire(la, FACTS, str(tmp_path / "nowhere"), tmp_path / "source.json", tmp_path / "raw", tmp_path / "downloads")
     for part in (str(tmp_path / "nowhere"), "2018_UTAH_MICCAI.zip", "mri_norm2.h5", "`raw: la:`"):
         assert part in str(caught.value)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadInput, match=r"empty: get 2018_UTAH_MICCAI.zip.*`raw: la:`"):
-        acquire(la, FACTS, str(tmp_path / "empty"), tmp_path / "source.json", tmp_path / "raw")
+    with pytest.raises(BadInput, match=r"empty: Get 2018_UTAH_MICCAI.zip.*`raw: la:`"):
+        acquire(la, FACTS, str(tmp_path / "empty"), tmp_path / "source.json", tmp_path / "raw", tmp_path / "downloads")
     assert not (tmp_path / "source.json").exists()
     la.write_phantom(tmp_path / "real", SMALL)
-    acquire(la, FACTS, str(tmp_path / "real"), tmp_path / "source.json", tmp_path / "raw")
+    acquire(la, FACTS, str(tmp_path / "real"), tmp_path / "source.json", tmp_path / "raw", tmp_path / "downloads")
     told = json.loads((tmp_path / "source.json").read_text())
     assert told["phantom"] is False and told["citation"] == FACTS["citation"] and not (tmp_path / "raw").exists()
 
@@ -190,7 +192,7 @@ def test_h5_source_is_recorded(la, tmp_path):
     with h5py.File(tmp_path / "raw" / "A" / "mri_norm2.h5", "w") as store:
         store["image"] = np.ones((4, 5, 6), np.float32)
         store["label"] = np.eye(4, 5, dtype=np.uint8)[..., None].repeat(6, axis=2)
-    acquire(la, FACTS, str(tmp_path / "raw"), tmp_path / "source.json", tmp_path / "phantom")
+    acquire(la, FACTS, str(tmp_path / "raw"), tmp_path / "source.json", tmp_path / "phantom", tmp_path / "downloads")
     prepare(la, tmp_path / "source.json", FACTS["preparations"]["full"], tmp_path / "out")
     assert (
         "A,A,4x5x6,0.625x0.625x0.625,96;24,A/mri_norm2.h5,A.image.npy,A.label.npy," in (tmp_path / "out/cases.csv").read_text()

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from semimed.errors import BadInput
-from semimed.splits import check_groups, check_labelled, make_split
+from semimed.splits import check_annotated, check_classes, check_groups, labelled, make_split
 
 STRATIFIED = {"source": "random", "folds": 5, "seed": 0, "train": 0.7, "validation": 0.1, "test": 0.2, "order": "stratified"}
 
@@ -25,20 +25,20 @@ def singles(*counts):
 def test_a_class_without_a_labelled_case_is_named():
     cases = singles(200, 20, 10)
     rows = make_split(cases, STRATIFIED)
-    check_labelled(rows, 3, cases, "abc")
+    check_classes(rows, 3, cases, "abc")
     with pytest.raises(BadInput, match=r"class c with no labelled case at the budget 2 in the split: raise.* at least 3 cases"):
-        check_labelled(rows, 2, cases, "abc")
+        check_classes(rows, 2, cases, "abc")
     with pytest.raises(BadInput, match="class d with no training case in the split"):
-        check_labelled(rows, 3, cases, "abcd")
+        check_classes(rows, 3, cases, "abcd")
 
 
 def test_unlabelled_and_test_cases_do_not_count_as_labelled():
     cases = singles(2, 2)
     rows = make_split(cases, STRATIFIED | {"folds": 1, "train": 2, "validation": 0, "test": 2})
-    check_labelled(rows, 2, cases, "ab")
+    check_classes(rows, 2, cases, "ab")
     swapped = [replace(row, subset="test" if row.case.startswith("1") else "train") for row in rows]
     with pytest.raises(BadInput, match="class b with no training case"):
-        check_labelled(swapped, 2, cases, "ab")
+        check_classes(swapped, 2, cases, "ab")
 
 
 def test_a_group_on_both_sides_is_named():
@@ -49,3 +49,48 @@ def test_a_group_on_both_sides_is_named():
         BadInput, match=rf"group {rows[0].group} on both sides \(train and test\) in the split: delete the file"
     ):
         check_groups(rows)
+
+
+def bare(*names, group=None):
+    """Cases without annotation."""
+    return [Case(name, group or name, ()) for name in names]
+
+
+@pytest.mark.parametrize("options", [{}, {"unit": "group"}, {"order": "stratified"}])
+def test_cases_without_annotation_only_train_and_behind_all_others(options):
+    annotated = singles(20, 20)
+    given = {key: value for key, value in STRATIFIED.items() if key != "order"} | options
+    tested = [row for row in make_split(annotated, given) if row.subset == "test"][0]
+    trained = [row for row in make_split(annotated, given) if row.subset == "train"][0]
+    extra = bare("new1", "new2") + bare("of-tested", group=tested.group) + bare("of-trained", group=trained.group)
+    rows = make_split(extra + annotated, given)
+    before = make_split(annotated, given)
+    assert [row for row in rows if row.case in {case.case for case in annotated}] == before
+    added = [row for row in rows if row not in before]
+    assert {row.subset for row in added} == {"train"} and [row.case for row in added] == ["new1", "new2", "of-trained"]
+    train = [row for row in before if row.subset == "train"]
+    assert [row.rank for row in added] == list(range(len(train), len(train) + 3))
+
+
+def test_a_budget_of_labels_that_are_not_there():
+    cases = singles(6, 6) + bare("new1", "new2")
+    rows = make_split(cases, STRATIFIED | {"folds": 1, "train": 8, "validation": 0, "test": 4})
+    assert len(labelled(rows, "100%")) == 10
+    check_annotated(rows, 8, cases)
+    check_classes(rows, 8, cases, "ab")
+    with pytest.raises(
+        BadInput, match=r"budget 9 for 9 cases, 1 of which have no annotation \(new1 is one\): .*at most 8 cases"
+    ):
+        check_annotated(rows, 9, cases)
+
+
+def test_an_official_list_puts_cases_without_annotation_into_train_only(tmp_path):
+    file = tmp_path / "list.csv"
+    cases = singles(4) + bare("new1")
+    lines = [f"{case.case},{'test' if number == 3 else 'train'}" for number, case in enumerate(cases)]
+    file.write_text("\n".join(["case,subset", lines[4], *lines[:4], ""]))
+    rows = make_split(cases, {"source": "official", "file": str(file)})
+    assert [row.case for row in rows if row.subset == "train"] == [*(case.case for case in cases[:3]), "new1"]
+    file.write_text("\n".join(["case,subset", *lines[:4], "new1,test", ""]))
+    with pytest.raises(BadInput, match=r"id new1 has no annotation, but .*list\.csv has it in test: put it into train"):
+        make_split(cases, {"source": "official", "file": str(file)})

@@ -1,35 +1,34 @@
-"""Find the raw data, or make phantoms, and say in ``source.json`` what was found."""
+"""Find the raw data, get it, or make phantoms, and say in ``source.json`` what was found."""
 
-import contextlib
-import os
-import shutil
-import tempfile
+import json
 from pathlib import Path
 
 from .datasets.base import DataSet
 from .errors import BadInput
-from .files import writable, write_json
+from .files import whole_folder, write_json
+from .obtain import RECORD, by_hand, obtain
 
 MARK = "phantom.json"
 
 
-def acquire(dataset: DataSet, facts: dict, raw: str, out: Path, phantom_folder: Path) -> None:
+def acquire(dataset: DataSet, facts: dict, raw: str, out: Path, phantom_folder: Path, downloads: Path) -> None:
     """Write ``source.json`` (``out``) about the raw data of ``dataset`` in the folder ``raw``.
 
-    ``facts`` is the parsed ``config/datasets/<name>.yaml``. Where ``raw`` is the word ``phantom``, synthetic cases are
-    first written to ``phantom_folder``. The keys written: dataset, layout, raw (absolute path), phantom (bool), number,
-    cases (ids, sorted), licence, citation. Raises ``BadInput`` with the way to get the data where there is none.
+    ``facts`` is the parsed ``config/datasets/<name>.yaml``. A folder that is there is used as it is; one that is not is made
+    from the files of ``facts``, which are downloaded to ``downloads``. Where ``raw`` is the word ``phantom``, synthetic cases
+    are first written to ``phantom_folder``. The keys written: dataset, layout, raw (absolute path), phantom (bool), number,
+    cases (ids, sorted), licence, citation, and files (name, url, size, sha256) where they were downloaded. Raises
+    ``BadInput`` with the way to get the data where there is none.
     """
     phantom = raw == "phantom"
-    by_hand = f"{facts['by_hand']} Another folder is set by `raw: {dataset.name}:` in the configuration."
+    folder = Path(phantom_folder) if phantom else Path(raw).expanduser()
     if phantom:
-        folder = Path(phantom_folder)
-        _write_phantom(dataset, facts["phantom"], folder)
-    else:
-        folder = Path(raw).expanduser()
-        if not folder.is_dir():
-            raise BadInput(f"no raw data for {dataset.name} in {folder.absolute()}: {by_hand}")
-    layout, cases = dataset.find(folder, by_hand)
+        _write_phantom(dataset, facts.get("phantom", {}), folder)
+    elif not folder.exists():
+        obtain(dataset.name, facts, folder, Path(downloads))
+    elif not folder.is_dir():
+        raise BadInput(f"{folder} is a file: name the folder of {dataset.name} under `raw:` in the configuration")
+    layout, cases = dataset.find(folder, by_hand(dataset.name, facts, Path(downloads)))
     source = {
         "dataset": dataset.name,
         "layout": layout,
@@ -40,6 +39,8 @@ def acquire(dataset: DataSet, facts: dict, raw: str, out: Path, phantom_folder: 
         "licence": "synthetic images, no terms" if phantom else facts["licence"],
         "citation": "" if phantom else facts["citation"],
     }
+    if (folder / RECORD).exists():
+        source["files"] = json.loads((folder / RECORD).read_text())
     write_json(out, source)
 
 
@@ -47,15 +48,6 @@ def _write_phantom(dataset: DataSet, options: dict, folder: Path) -> None:
     """Replace ``folder`` by freshly written phantoms, whole or not at all; a folder that is not ours is left alone."""
     if folder.exists() and not (folder / MARK).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"files that are no phantoms in {folder}: move them away, they would be replaced by phantoms")
-    with writable(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            fresh = temporary / "fresh"
-            dataset.write_phantom(fresh, options)
-            write_json(fresh / MARK, options)
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(folder, temporary / "old")
-            os.rename(fresh, folder)
-        finally:
-            shutil.rmtree(temporary)
+    with whole_folder(folder) as fresh:
+        dataset.write_phantom(fresh, options)
+        write_json(fresh / MARK, options)

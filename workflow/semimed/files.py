@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -37,6 +38,29 @@ def atomic(path: str | Path):
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | Path):
+    """Yield an empty folder beside ``path``; on success it takes its place, whatever stood there, on failure it is removed.
+
+    A killed process leaves a folder with a leading dot, which the next one removes. Raises ``BadInput`` as ``atomic``.
+    """
+    path = Path(path)
+    fresh, old = (path.with_name(f".{path.name}.{kind}") for kind in ("fresh", "old"))
+    with writable(path):
+        for folder in (fresh, old):
+            shutil.rmtree(folder, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        try:
+            yield fresh
+            os.sync()  # the rename must not reach the disk before the files, and there may be ten thousands of them
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(path, old)
+            os.rename(fresh, path)
+        finally:
+            for folder in (fresh, old):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -27,9 +27,10 @@ class Plan:
         self.root = Path(root)
         self.config = configuration.checked(config, "config", where)
         known = [path.stem for path in (self.root / "config" / "datasets").glob("*.yaml")]
-        for name in self.config["raw"]:
-            if name not in known:
-                raise BadInput(f"{where}: raw: unknown data set '{name}'{nearest(name, known)}")
+        for key in ("raw", "datasets"):
+            for name in self.config[key]:
+                if name not in known:
+                    raise BadInput(f"{where}: {key}: unknown data set '{name}'{nearest(name, known)}")
         self.weights = _weights(self.config["weights"], where)
         self.results = os.path.normpath(self.config["results"])
         self.studies = {name: self._study(name) for name in self.config["studies"]}
@@ -79,7 +80,8 @@ class Plan:
     def _dataset(self, document: dict, where: str) -> dict:
         name = document["dataset"]
         path = self.root / "config" / "datasets" / f"{name}.yaml"
-        dataset = configuration.checked(configuration.load_yaml(path), "dataset", str(path.relative_to(self.root)))
+        given = configuration.merge(configuration.load_yaml(path), self.config["datasets"].get(name, {}))
+        dataset = configuration.checked(given, "dataset", str(path.relative_to(self.root)))
         if document["preparation"] not in dataset["preparations"]:
             hint = nearest(document["preparation"], dataset["preparations"])
             raise BadInput(f"{where}: preparation: '{document['preparation']}' is not known for data set {name}{hint}")

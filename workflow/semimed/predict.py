@@ -26,7 +26,8 @@ from .store import Case, read_cases
 class PredictionJob:
     """Which cases are predicted and how: ``inference`` are the study's settings, ``subset`` test or validation.
 
-    The subset ``unlabelled`` are the training cases beyond a ``budget``, which pseudo-labels are judged on.
+    The subset ``unlabelled`` are the training cases beyond a ``budget``, which pseudo-labels are judged on: those that have
+    an annotation.
     """
 
     data: Path
@@ -41,7 +42,8 @@ class PredictionJob:
         prepared, rows = read_cases(self.data), read_split(self.split)
         if self.subset == "unlabelled":
             kept = set(labelled(rows, self.budget))
-            rows = [row for row in rows if row.subset == "train" and row.case not in kept]
+            judged = {name for name, case in prepared.cases.items() if case.counts and name not in kept}
+            rows = [row for row in rows if row.subset == "train" and row.case in judged]
         else:
             rows = [row for row in rows if row.subset == self.subset]
         chosen = [prepared.cases[row.case] for row in rows]

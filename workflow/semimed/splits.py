@@ -38,7 +38,8 @@ def make_split(cases: list, options: dict, fold: int = 0) -> list[Row]:
     ``by: case`` says otherwise, as some publications do. ``unit`` (case, the default, or group) is what ranks count and
     budgets keep; ``version`` is raised by hand and not read. ``order`` (stratified, balanced or random), for cases of one
     class each, decides the ranks of the training cases (see ``random_split``); the shares then count cases, also by group.
-    Raises ``BadInput`` for lists and options that contradict themselves or the prepared cases.
+    Cases without annotation (empty ``counts``) only ever train, behind all others; a random split shares out the annotated
+    ones, and leaves those out whose group is tested or validates. Raises ``BadInput`` for lists and options that contradict themselves or the prepared cases.
     """
     source, unit = options.get("source"), options.get("unit", "case")
     if source not in OPTIONS:
@@ -56,12 +57,22 @@ def make_split(cases: list, options: dict, fold: int = 0) -> list[Row]:
         raise BadInput(f"unknown order '{options['order']}' in the split options{nearest(options['order'], ORDERS)}")
     if "order" in options and unit != "case":
         raise BadInput(f"order {options['order']} with unit {unit} in the split options: give unit case, or remove order")
-    chosen = _official(cases, options["file"], fold) if source == "official" else draw(cases, options, fold)
+    if source == "official":
+        chosen = _official(cases, options["file"], fold)
+    else:
+        annotated = [case for case in cases if case.counts]
+        if not annotated:
+            raise BadInput(f"none of the {len(cases)} prepared cases has an annotation: no method can be tested on them")
+        chosen = draw(annotated, options, fold)
+        held_out = {case.group for subset in ("validation", "test") for case in chosen[subset]}
+        chosen["train"] += [case for case in cases if not case.counts and case.group not in held_out]
+    chosen["train"].sort(key=lambda case: not case.counts)
     rows = []
     for subset in SUBSETS:
-        ranks: dict[str, int] = {}
+        ranks: dict[tuple, int] = {}
         for case in chosen[subset]:
-            rank = ranks.setdefault(case.case if unit == "case" else case.group, len(ranks))
+            # cases without annotation are units of their own: those of a group may come beside annotated ones
+            rank = ranks.setdefault((case.case if unit == "case" else case.group, bool(case.counts)), len(ranks))
             rows.append(Row(case.case, case.group, subset, rank))
     return rows
 
@@ -107,7 +118,18 @@ def budget_count(budget: int | str, units: int) -> int:
     return max(1, int(count))
 
 
-def check_labelled(rows: list[Row], budget: int | str, cases, classes) -> None:
+def check_annotated(rows: list[Row], budget: int | str, cases) -> None:
+    """Raise ``BadInput`` where a budget asks for the labels of cases (``case`` and ``counts``) that have none."""
+    kept = set(labelled(rows, budget))
+    bare = sorted(case.case for case in cases if case.case in kept and not case.counts)
+    if bare:
+        raise BadInput(
+            f"budget {budget} for {len(kept)} cases, {len(bare)} of which have no annotation ({bare[0]} is one): lower it to "
+            f"at most {len(kept) - len(bare)} cases"
+        )
+
+
+def check_classes(rows: list[Row], budget: int | str, cases, classes) -> None:
     """Raise ``BadInput`` naming a class that has no labelled case at a budget; for classification.
 
     ``cases`` are the prepared cases (``case`` and ``counts``, images per class), ``classes`` the names of all classes. Without
@@ -115,11 +137,11 @@ def check_labelled(rows: list[Row], budget: int | str, cases, classes) -> None:
     """
     kept = set(labelled(rows, budget))
     train = {row.case for row in rows if row.subset == "train"}
-    class_in = {case.case: classes[class_of(case)] for case in cases if case.case in train}
+    class_in = {case.case: classes[class_of(case)] for case in cases if case.case in train and case.counts}
     for name in classes:
         if name not in class_in.values():
             raise BadInput(f"class {name} with no training case in the split: add images of it, or change the split's seed")
-        if not any(class_in[case] == name for case in kept):
+        if not any(class_in.get(case) == name for case in kept):
             raise BadInput(
                 f"class {name} with no labelled case at the budget {budget} in the split: raise the budget, or give the split "
                 f"order stratified or balanced and a budget of at least {len(classes)} cases"
@@ -159,6 +181,8 @@ def _official(cases: list, file: str | Path, fold: int) -> dict[str, list]:
         case = prepared[name]
         if subset_of_group.setdefault(case.group, subset) != subset:
             raise BadInput(f"group {case.group} is split over two subsets in {file}: keep all its cases in one")
+        if subset != "train" and not case.counts:
+            raise BadInput(f"id {name} has no annotation, but {file} has it in {subset}: put it into train, or remove the line")
         subset_of[name] = subset
         chosen[subset].append(case)
     for subset in ("train", "test"):

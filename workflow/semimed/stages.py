@@ -24,7 +24,9 @@ log = logging.getLogger(__name__)
 def acquire(plan: Plan, name: str) -> None:
     """Write ``source.json`` of a data set: where its raw files are and what was found."""
     folder = Path(plan.results) / "data" / name
-    acquiring.acquire(load_dataset(name), plan.datasets[name], plan.config["raw"][name], folder / "source.json", folder / "raw")
+    downloads = Path(plan.config["downloads"]).expanduser()
+    given = plan.datasets[name], plan.config["raw"][name]
+    acquiring.acquire(load_dataset(name), *given, folder / "source.json", folder / "raw", downloads)
 
 
 def prepare(plan: Plan, name: str, preparation: str) -> None:
@@ -36,6 +38,13 @@ def prepare(plan: Plan, name: str, preparation: str) -> None:
     workers = plan.config["threads"]["prepare"]
     preparing.prepare(load_dataset(name), folder / "source.json", options, folder / preparation, workers, True, raw=place)
     write_json(folder / preparation / "options.json", options)
+
+
+def card(plan: Plan, name: str) -> None:
+    """Write ``card.md`` and ``card.html`` of a data set: what it looks like and under which terms it is used."""
+    from .reporting.cards import write_card
+
+    write_card(plan, name)
 
 
 def split(study: Study, fold: int) -> None:

@@ -21,7 +21,7 @@ from .methods.base import Clock
 from .optimise import MAIN, build_optimisers, run_step
 from .progress import Progress
 from .randomness import seeded
-from .splits import check_groups, check_labelled, read_split
+from .splits import check_annotated, check_classes, check_groups, read_split
 from .splits import labelled as labelled_cases
 from .store import Case, read_cases
 from .training_job import Job
@@ -168,8 +168,9 @@ class Trainer:
         train = self._cases("train")
         if self.spec.get("split", {}).get("by") != "case":
             check_groups(self.rows)
+        check_annotated(self.rows, self.spec["budget"], train)
         if dataset.task == "classification":
-            check_labelled(self.rows, self.spec["budget"], train, dataset.classes)
+            check_classes(self.rows, self.spec["budget"], train, dataset.classes)
         first = [case for case in train if case.case in kept]
         rest = [case for case in train if case.case not in kept]
         return TrainingSet(first, rest, dataset, self.recipe, self.seed, self.device)

@@ -15,7 +15,7 @@ class CRAG(Photographs):
 
     name = "crag"
     classes = ("background", "gland")
-    roots = ("CRAG", "")
+    roots = ("CRAG_v2/CRAG", "CRAG", "")
     parts = tuple(
         (tuple(f"{part}/Images" for part in names), tuple(f"{part}/{masks}" for part in names for masks in MASKS))
         for names in (("train",), ("valid", "test"))
