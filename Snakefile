@@ -24,6 +24,7 @@ include: "workflow/rules/report.smk"
 
 localrules:
     all,
+    acquire,
     data,
     tables,
     figures,
@@ -39,6 +40,7 @@ rule all:
 rule data:
     input:
         [split for study in PLAN.studies.values() for split in map(study.split, study.folds)],
+        [f"{RESULTS}/data/{name}/card.md" for name in PLAN.datasets],
 
 
 rule train:

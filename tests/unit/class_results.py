@@ -102,7 +102,8 @@ def write_images(folder, targets: dict[str, int], shape=(32, 32), classes=7) -> 
         writer.writerow(COLUMNS)
         for row, (case, target) in enumerate(targets.items()):
             counts = ";".join(str(int(index == target)) for index in range(classes))
-            writer.writerow([case, case, "x".join(map(str, shape)), "", counts, "raw", f"images.npy[{row}]", "", "0" * 64, "0" * 64])
+            size, hashes = "x".join(map(str, shape)), ["0" * 64] * 2
+            writer.writerow([case, case, size, "", counts, "raw", f"images.npy[{row}]", "", *hashes])
     return folder
 
 

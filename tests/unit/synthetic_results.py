@@ -57,7 +57,8 @@ def write_prepared(folder, cases: dict, spacing=None) -> Path:
             np.save(folder / f"{case}.label.npy", label)
             sizes = ["x".join(map(str, values)) for values in (label.shape, spacing or ())]
             files = f"{case}.image.npy", f"{case}.label.npy"
-            writer.writerow([case, case, *sizes, ";".join(map(str, np.bincount(label.ravel()))), "raw", *files, "0" * 64, "0" * 64])
+            counts, hashes = ";".join(map(str, np.bincount(label.ravel()))), ["0" * 64] * 2
+            writer.writerow([case, case, *sizes, counts, "raw", *files, *hashes])
     return folder
 
 

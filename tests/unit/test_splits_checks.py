@@ -60,11 +60,10 @@ def bare(*names, group=None):
 def test_cases_without_annotation_only_train_and_behind_all_others(options):
     annotated = singles(20, 20)
     given = {key: value for key, value in STRATIFIED.items() if key != "order"} | options
-    tested = [row for row in make_split(annotated, given) if row.subset == "test"][0]
-    trained = [row for row in make_split(annotated, given) if row.subset == "train"][0]
+    before = make_split(annotated, given)
+    tested, trained = (next(row for row in before if row.subset == subset) for subset in ("test", "train"))
     extra = bare("new1", "new2") + bare("of-tested", group=tested.group) + bare("of-trained", group=trained.group)
     rows = make_split(extra + annotated, given)
-    before = make_split(annotated, given)
     assert [row for row in rows if row.case in {case.case for case in annotated}] == before
     added = [row for row in rows if row not in before]
     assert {row.subset for row in added} == {"train"} and [row.case for row in added] == ["new1", "new2", "of-trained"]
@@ -78,9 +77,7 @@ def test_a_budget_of_labels_that_are_not_there():
     assert len(labelled(rows, "100%")) == 10
     check_annotated(rows, 8, cases)
     check_classes(rows, 8, cases, "ab")
-    with pytest.raises(
-        BadInput, match=r"budget 9 for 9 cases, 1 of which have no annotation \(new1 is one\): .*at most 8 cases"
-    ):
+    with pytest.raises(BadInput, match=r"budget 9 for 9 cases, 1 of which have no annotation \(new1 .* at most 8 cases"):
         check_annotated(rows, 9, cases)
 
 

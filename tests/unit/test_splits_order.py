@@ -233,7 +233,7 @@ def test_numbers_count_cases_when_groups_are_weighed():
         (
             [replace(case, counts=()) for case in singles(40)],
             {"order": "stratified"},
-            "none of the 40 prepared cases has an annotation",
+            "none of the 40 prepared cases",
         ),
     ],
 )

@@ -59,6 +59,10 @@ def study_of(wildcards):
     return PLAN.studies[wildcards.study]
 
 
+def studies_on(wildcards):
+    return [study for study in PLAN.studies.values() if study.document["dataset"] == wildcards.dataset]
+
+
 def run_folder(wildcards):
     w = wildcards
     return f"{RESULTS}/runs/{w.study}/{w.arm}/{w.budget}/fold{w.fold}-seed{w.seed}"
@@ -153,7 +157,21 @@ def embedded_patch(wildcards):
     return study_of(wildcards).embedded_patch
 
 
-# --- tables and figures ---
+# --- cards, tables and figures ---
+
+
+def card_inputs(wildcards):
+    return sorted({path for study in studies_on(wildcards) for fold in study.folds for path in data_inputs(study, fold)})
+
+
+def card_content(wildcards):
+    """Return what a card says of the configuration: how the data set is described, and which budgets its studies have."""
+    return canonical(
+        {
+            study.name: [study.document["title"], study.dataset, sorted({str(run.budget) for run in study.runs})]
+            for study in studies_on(wildcards)
+        }
+    )
 
 
 def table_inputs(wildcards):

@@ -1,4 +1,4 @@
-# Tables, figures and the report page.
+# Tables, figures, the cards of the data sets and the report page.
 
 
 rule table:
@@ -58,10 +58,31 @@ rule figure:
         "../scripts/figure.py"
 
 
+rule card:
+    input:
+        source="<results>/data/{dataset}/source.json",
+        data=card_inputs,
+        code=sources("reporting/card*", "reporting/page_style", "reporting/table_layout", "reporting/figure_kinds/pictures"),
+    output:
+        md="<results>/data/{dataset}/card.md",
+        html="<results>/data/{dataset}/card.html",
+    log:
+        "<results>/logs/card/{dataset}.log",
+    conda:
+        "../../envs/semimed.yaml"
+    params:
+        content=card_content,
+    message:
+        "Describing the data set {wildcards.dataset}"
+    script:
+        "../scripts/card.py"
+
+
 rule report:
     input:
         tables=expand("<results>/tables/{study}.csv", study=PLAN.studies),
         figures=[f"{path}.png" for path in FIGURES],
+        cards=expand("<results>/data/{dataset}/card.html", dataset=PLAN.datasets),
         code=sources("reporting/page*", "reporting/tables", "reporting/table_layout", *OUTCOME_CODE),
     output:
         "<results>/report.html",

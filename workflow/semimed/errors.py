@@ -12,6 +12,10 @@ class BadInput(Exception):
         super().__init__(" ".join(message.split()))
 
 
+class Damaged(BadInput):
+    """A file that is not what its source gave: getting it again may help."""
+
+
 def nearest(name: str, known) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name closest to ``name``, else the list of known names."""
     import difflib

@@ -41,14 +41,14 @@ def atomic(path: str | Path):
 
 
 @contextlib.contextmanager
-def whole_folder(path: str | Path):
+def whole_folder(path: str | Path, setting: str = "results"):
     """Yield an empty folder beside ``path``; on success it takes its place, whatever stood there, on failure it is removed.
 
     A killed process leaves a folder with a leading dot, which the next one removes. Raises ``BadInput`` as ``atomic``.
     """
     path = Path(path)
     fresh, old = (path.with_name(f".{path.name}.{kind}") for kind in ("fresh", "old"))
-    with writable(path):
+    with writable(path, setting):
         for folder in (fresh, old):
             shutil.rmtree(folder, ignore_errors=True)
         fresh.mkdir(parents=True)
@@ -64,18 +64,19 @@ def whole_folder(path: str | Path):
 
 
 @contextlib.contextmanager
-def writable(path: str | Path):
-    """Turn a read-only folder or a full disk under ``path`` into one clear line."""
+def writable(path: str | Path, setting: str = "results"):
+    """Turn a read-only folder or a full disk under ``path`` into one clear line; ``setting`` says where it is."""
     try:
         yield
     except OSError as error:
+        elsewhere = f"set `{setting}:` to a folder you can write"
         reasons = {
-            errno.ENOSPC: "the disk is full; free some space or set `results:` to another disk",
-            errno.EDQUOT: "the quota is used up; free some space or set `results:` to another disk",
-            errno.EROFS: "the file system is read-only; set `results:` to a folder you can write",
-            errno.EACCES: "permission denied; set `results:` to a folder you can write",
-            errno.EPERM: "permission denied; set `results:` to a folder you can write",
-            errno.ENOTDIR: "a file stands where a folder is needed; move it away or change `results:`",
+            errno.ENOSPC: f"the disk is full; free some space or set `{setting}:` to another disk",
+            errno.EDQUOT: f"the quota is used up; free some space or set `{setting}:` to another disk",
+            errno.EROFS: f"the file system is read-only; {elsewhere}",
+            errno.EACCES: f"permission denied; {elsewhere}",
+            errno.EPERM: f"permission denied; {elsewhere}",
+            errno.ENOTDIR: f"a file stands where a folder is needed; move it away or change `{setting}:`",
         }
         if error.errno not in reasons:
             raise

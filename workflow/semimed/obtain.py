@@ -1,15 +1,18 @@
 """Get the raw files of a data set from their sources: download, verify, unpack, whole or not at all."""
 
+import contextlib
+import gzip
 import json
 import logging
 import os
 import shutil
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from .archives import extract
 from .download import fetch
-from .errors import BadInput
+from .errors import BadInput, Damaged
 from .files import whole_folder, write_json
 
 RECORD = "downloaded.json"  # in the raw folder: what it was made from
@@ -26,8 +29,7 @@ class SourceFile:
     into: str
     unpack: dict | None
     size: int | None
-    sha256: str | None
-    md5: str | None
+    stated: dict[str, str]  # its checksums, by kind
 
 
 def source_files(facts: dict) -> list[SourceFile]:
@@ -35,11 +37,12 @@ def source_files(facts: dict) -> list[SourceFile]:
     found = []
     for name, given in facts.get("files", {}).items():
         unpack = given.get("unpack")
-        known = {key: given.get(key) for key in ("size", "sha256", "md5")}
+        stated = {kind: given[kind] for kind in ("sha256", "md5") if kind in given}
         for n in range(given.get("count", 1)):
             urls = tuple(url.format(n=n) if "count" in given else url for url in given.get("urls", ()))
             one, into = (text.format(n=n) if "count" in given else text for text in (name, given.get("into", name)))
-            found.append(SourceFile(one, urls, "." if unpack and "into" not in given else into, unpack, **known))
+            into = "." if unpack and "into" not in given else into
+            found.append(SourceFile(one, urls, into, unpack, given.get("size"), stated))
     return found
 
 
@@ -57,11 +60,21 @@ def obtain(name: str, facts: dict, raw: Path, downloads: Path, progress: bool = 
         raise BadInput(f"no raw data for {name} in {raw.absolute()}: {by_hand(name, facts, downloads)}")
     log.info("%s is used under these terms: %s", facts["title"], facts["licence"])
     log.info("to be cited: %s", facts["citation"])
-    records = [_get(file, folder, ledger, progress) for file in files]
-    with whole_folder(raw) as fresh:
+    known = json.loads(ledger.read_text()) if ledger.exists() else {}
+    records = []
+    for file in files:
+        records.append(_get(file, folder, known.get(file.name), ledger, progress))
+        if file.name.endswith(".gz") and not file.stated:
+            with _mendable(file, folder, known):
+                _check_gzip(folder / file.name)
+    with whole_folder(raw, "raw") as fresh:
         for file in files:
-            _place(file, folder / file.name, fresh)
+            with _mendable(file, folder, known):
+                _place(file, folder / file.name, fresh)
         write_json(fresh / RECORD, records)
+    first = {record["name"]: record["sha256"] for file, record in zip(files, records, strict=True) if not file.stated}
+    if first:
+        write_json(ledger, known | first)
     log.info("%s is in %s; %s may be deleted", name, raw, folder)
 
 
@@ -73,22 +86,32 @@ def by_hand(name: str, facts: dict, downloads: Path) -> str:
     return f"{facts['by_hand']}{place} Another folder is set by `raw: {name}:` in the configuration."
 
 
-def _get(file: SourceFile, folder: Path, ledger: Path, progress: bool) -> dict:
-    """Download a file, or verify the one that is there, and return its line of the record."""
-    known = json.loads(ledger.read_text()) if ledger.exists() else {}
-    stated = {"sha256": file.sha256, "md5": file.md5}
-    first = {} if any(stated.values()) else known.get(file.name, {})
+def _get(file: SourceFile, folder: Path, first: str | None, ledger: Path, progress: bool) -> dict:
+    """Download a file, or verify the one that is there, and return its line of the record.
+
+    ``first`` is the SHA-256 that it had when it was first got, which counts where the source states none.
+    """
+    sums = file.stated or {"sha256": first}
     try:
-        sha256 = fetch(list(file.urls), folder / file.name, file.size, **{**stated, **first}, progress=progress)
+        sha256 = fetch(list(file.urls), folder / file.name, file.size, **sums, progress=progress)
     except BadInput as error:
-        if not first:
+        if file.stated or not first:
             raise
         hint = f"the checksum is that of the first download, in {ledger}: delete its line if the source has changed for good"
         raise BadInput(f"{error} ({hint})") from error
-    if not any(stated.values()) and not first:
-        write_json(ledger, {**known, file.name: {"sha256": sha256}})
     url = file.urls[0] if file.urls else ""
     return {"name": file.name, "url": url, "size": (folder / file.name).stat().st_size, "sha256": sha256}
+
+
+@contextlib.contextmanager
+def _mendable(file: SourceFile, folder: Path, known: dict):
+    """Remove a damaged file that no checksum told from a sound one, so that the next start gets it again."""
+    try:
+        yield
+    except Damaged:
+        if file.urls and not file.stated and file.name not in known:
+            (folder / file.name).unlink()
+        raise
 
 
 def _place(file: SourceFile, path: Path, folder: Path) -> None:
@@ -102,3 +125,13 @@ def _place(file: SourceFile, path: Path, folder: Path) -> None:
         os.link(path, target)
     except OSError:  # another disk, or a file system without links
         shutil.copyfile(path, target)
+
+
+def _check_gzip(path: Path) -> None:
+    """Raise ``BadInput`` for a file that does not unpack to what its own checksum says."""
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(2**20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise Damaged(f"damaged content ({error}) in {path}: get it again from its source") from error

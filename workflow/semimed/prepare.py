@@ -85,7 +85,8 @@ class Work:
     def row(self, scan: Scan) -> dict:
         """Return the row of ``cases.csv`` without its file names."""
         label = [] if scan.label is None else [scan.label]
-        counts = [] if scan.label is None else np.bincount(scan.label.ravel(), minlength=len(self.dataset.classes))
+        # not by bincount, which makes 64-bit numbers of all voxels first
+        counts = [np.count_nonzero(one == index) for one in label for index in range(len(self.dataset.classes))]
         kinds = [[array.dtype.str, array.shape] for array in (scan.image, *label)]
         content = [_bytes(array) for array in (scan.image, *label)]
         return {

@@ -39,7 +39,8 @@ def make_split(cases: list, options: dict, fold: int = 0) -> list[Row]:
     budgets keep; ``version`` is raised by hand and not read. ``order`` (stratified, balanced or random), for cases of one
     class each, decides the ranks of the training cases (see ``random_split``); the shares then count cases, also by group.
     Cases without annotation (empty ``counts``) only ever train, behind all others; a random split shares out the annotated
-    ones, and leaves those out whose group is tested or validates. Raises ``BadInput`` for lists and options that contradict themselves or the prepared cases.
+    ones, and leaves out of the others those whose group is tested or validates. Raises ``BadInput`` for lists and options
+    that contradict themselves or the prepared cases.
     """
     source, unit = options.get("source"), options.get("unit", "case")
     if source not in OPTIONS:

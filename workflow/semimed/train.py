@@ -4,17 +4,15 @@ Everything a resumed run needs lives in ``work/`` of the run's folder. At the en
 last, and ``work/`` is removed, so training is "take finished work, or do it".
 """
 
-import contextlib
-import fcntl
 import json
 import logging
 import os
 import shutil
 from pathlib import Path
 
-from .errors import BadInput
 from .files import writable
 from .identity import identify
+from .locks import alone
 from .trainer import Trainer
 from .training_job import Job
 
@@ -27,7 +25,8 @@ def train(job: Job) -> None:
     identity = identify(job.spec, job.method_files, Path(job.data) / "cases.csv", job.split, before)
     work = Path(job.folder) / "work"
     finished = work / "run.json"
-    with alone(Path(job.folder)):
+    busy = f"{job.folder} is being trained by another process: wait for it or end it, then run again"
+    with alone(Path(job.folder) / ".lock", busy):
         if finished.exists() and json.loads(finished.read_text())["hash"] == identity:
             log.info("taking the finished work in %s", work)
         else:
@@ -35,29 +34,6 @@ def train(job: Job) -> None:
                 work.mkdir(parents=True, exist_ok=True)
             Trainer(job, identity, work).run()
         publish(work, Path(job.folder))
-
-
-@contextlib.contextmanager
-def alone(folder: Path):
-    """Hold a run's folder: a job that outlived its Snakemake must not write beside the one that replaces it."""
-    with writable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / ".lock"
-        handle = path.open("w")
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Its last holder may have removed the file between our opening and our locking it.
-            if not path.exists() or path.stat().st_ino != os.fstat(handle.fileno()).st_ino:
-                raise BlockingIOError
-        except BlockingIOError as error:
-            raise BadInput(f"{folder} is being trained by another process: wait for it or end it, then run again") from error
-        except OSError:
-            log.info("no file locks in %s: make sure that no other process trains this run", folder)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def publish(work: Path, folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from ..errors import BadInput, nearest
 from .base import DataSet
 
-NOT_DATA_SETS = {"__init__", "base", "photographs", "classified"}
+NOT_DATA_SETS = {"__init__", "base", "photographs", "classified", "nifti", "volumes"}
 
 
 def known() -> list[str]:

@@ -13,15 +13,14 @@ affine turns nothing: the published files are in stored order too, so all layout
 """
 
 import dataclasses
-import gzip
 import re
 from itertools import pairwise
 from pathlib import Path
 
-import nibabel
 import numpy as np
 
 from ..errors import BadInput, nearest
+from . import nifti
 from .base import DataSet, RawCase, Scan, check_finite, check_label, check_options, check_shape, read_h5
 from .phantoms.short_axis import draw
 
@@ -86,6 +85,7 @@ class ACDC(DataSet):
     def write_phantom(self, folder: Path, options: dict) -> None:
         """Write ``cases`` patients (patient900 and on: no real ones), frames (S, H, W) of ``shape``, in the nifti layout."""
         check_options(options, ("cases", "shape", "seed"), "the phantom of acdc")
+        affine = np.diag((1.5625, 1.5625, 10, 1))
         for index in range(options["cases"]):
             rng = np.random.default_rng([options["seed"], index])
             patient = Path(folder) / "training" / f"patient{900 + index}"
@@ -94,8 +94,8 @@ class ACDC(DataSet):
             lines = {**numbers, "Group": "NOR", "Height": "170.0", "NbFrame": 30, "Weight": "70.0"}
             (patient / "Info.cfg").write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
             for number, (image, label) in zip(numbers.values(), draw(rng, tuple(options["shape"])), strict=True):
-                _write_nifti(patient / f"{patient.name}_frame{number:02d}.nii.gz", image)
-                _write_nifti(patient / f"{patient.name}_frame{number:02d}_gt.nii.gz", label)
+                nifti.write(patient / f"{patient.name}_frame{number:02d}.nii.gz", image.T, affine)
+                nifti.write(patient / f"{patient.name}_frame{number:02d}_gt.nii.gz", label.T, affine)
 
 
 def _check_nothing_hidden(cases: list[RawCase], layout: str, raw: Path) -> None:
@@ -188,18 +188,8 @@ def _both_frames(cases: list[RawCase], raw: Path) -> list[RawCase]:
 
 def _read_nifti(file: Path) -> tuple[np.ndarray, tuple[float, ...]]:
     """Return the array with its axes reversed, (x, y, z) to (z, y, x), and the spacing in mm in the same order."""
-    try:
-        # unpacked by us: nibabel stops at the last voxel, so that nobody would look at gzip's checksum
-        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-        volume = np.asanyarray(nibabel.Nifti1Image.from_bytes(content).dataobj).T
-        # the header as stored: nibabel would make 1 mm out of 0
-        sizes = nibabel.Nifti1Header(content[:348], check=False)["pixdim"][3:0:-1]
-    except Exception as error:  # nibabel lets through what its parsers and zlib raise: all of it means a bad file
-        raise BadInput(f"damaged or truncated NIfTI in {file} ({error}): {AGAIN}") from error
-    spacing = tuple(round(float(size), 6) for size in sizes)
-    if volume.ndim == 3 and not all(0 < size < np.inf for size in spacing):
-        raise BadInput(f"voxel spacing {spacing} in {file}: a positive number of mm for each axis is needed; {AGAIN}")
-    return volume, spacing
+    volume, spacing = nifti.read(file, AGAIN)
+    return volume.T, spacing[::-1]
 
 
 def _read_slices(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
@@ -211,9 +201,3 @@ def _read_slices(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
         check_finite(image, file)
         check_shape(image, label, file)
     return np.stack([image for image, _ in slices]), np.stack([label for _, label in slices])
-
-
-def _write_nifti(file: Path, volume: np.ndarray) -> None:
-    nifti = nibabel.Nifti1Image(volume.T, np.diag((1.5625, 1.5625, 10, 1)))
-    # no time in gzip's header: the bytes depend on the options only
-    file.write_bytes(gzip.compress(nifti.to_bytes(), mtime=0))

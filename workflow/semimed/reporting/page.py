@@ -1,15 +1,18 @@
 """The report: one static HTML page with every study's protocol, tables, figures, costs and what to be wary of."""
 
 import json
+import os
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 from .. import __version__
 from ..files import atomic
 from ..store import read_skipped
 from ..study import Study
+from .card_page import summary_of
 from .outcomes import find_outcomes, read_record, valid
-from .page_style import bullets, definitions, figure_html, page, table_html
+from .page_style import bullets, definitions, figure_html, in_words, page, table_html
 from .table_layout import Cell, Column, Table, cautions, lay_out, legend, metric_words
 from .tables import Row, collect
 
@@ -17,14 +20,18 @@ from .tables import Row, collect
 def write_report(studies: list[Study], figures: dict[str, list[str]], out_html: str | Path, title: str) -> None:
     """Write the page. ``figures``: study name -> PNG files named after their figure (``curves.png``).
 
-    Images are embedded and nothing is loaded from elsewhere. Raises ``BadInput`` for a missing figure or damaged results.
+    Images are embedded and nothing is loaded from elsewhere; the cards of the data sets are linked to, those that are there.
+    Raises ``BadInput`` for a missing figure, a damaged card or damaged results.
     """
     body = [f"<h1>{escape(title)}</h1>", f'<p class="soft">Made by Semimed {escape(__version__)}.</p>']
-    if len(studies) > 1:
-        links = (f'<li><a href="#{escape(s.name)}">{escape(s.document["title"])}</a></li>' for s in studies)
+    cards = _cards(studies, Path(out_html).parent)
+    contents = {study.name: study.document["title"] for study in studies} | ({"data-sets": "Data sets"} if cards else {})
+    if len(contents) > 1:
+        links = (f'<li><a href="#{escape(name)}">{escape(words)}</a></li>' for name, words in contents.items())
         body.append(f"<ul>{''.join(links)}</ul>")
     for study in studies:
         body += _study(study, figures.get(study.name, []))
+    body += cards
     body += ["<h2>Metrics</h2>", definitions(metric_words(studies))]
     with atomic(out_html) as temporary:
         temporary.write_text(page(title, body), encoding="utf-8")
@@ -66,15 +73,15 @@ def _protocol(study: Study) -> dict[str, str]:
     )
     protocol = {
         **_source(study),
-        "Preparation": f"{document['preparation']} ({_words(preparation)})",
-        "Split": f"{split.pop('source')} ({_words(split)})",
-        "Labels": f"{_words(document['budgets'])} labelled of the training set, the rest without labels",
-        "Backbone": _words(document["backbone"]),
-        "Recipe": _words(recipe),
-        "Warm-up": f"{_words(warmup)} (methods with a first stage only)" if warmup else "",
-        "Prediction": _words(document["inference"]),
+        "Preparation": f"{document['preparation']} ({in_words(preparation)})",
+        "Split": f"{split.pop('source')} ({in_words(split)})",
+        "Labels": f"{in_words(document['budgets'])} labelled of the training set, the rest without labels",
+        "Backbone": in_words(document["backbone"]),
+        "Recipe": in_words(recipe),
+        "Warm-up": f"{in_words(warmup)} (methods with a first stage only)" if warmup else "",
+        "Prediction": in_words(document["inference"]),
         "Checkpoint": checkpoint,
-        "Folds and seeds": f"folds {_words(list(study.folds))}; seeds {_words(seeds)}",
+        "Folds and seeds": f"folds {in_words(list(study.folds))}; seeds {in_words(seeds)}",
         "Tested against": study.arms[document["own"]].label,
     }
     return {word: text for word, text in protocol.items() if text}
@@ -90,32 +97,25 @@ def _source(study: Study) -> dict[str, str]:
     return {"Data set": ". ".join(told) + ".", "Licence": dataset["licence"]}
 
 
+def _cards(studies: list[Study], folder: Path) -> list[str]:
+    """Return what every data set looks like, from the cards beside the prepared data; the page stands in ``folder``."""
+    titles = {Path(study.data).with_name("card.html"): study.dataset["title"] for study in studies}
+    body = []
+    for path, title in titles.items():
+        if path.exists():
+            link = f'<a href="{escape(quote(os.path.relpath(path, folder)))}">The whole card: preparations, splits, files</a>'
+            body += [f"<h3>{escape(title)}</h3>", summary_of(path), f"<p>{link}</p>"]
+    return ['<h2 id="data-sets">Data sets</h2>', *body] if body else []
+
+
 def _changes(study: Study) -> str:
     """Return what each arm changes of the study's protocol."""
     pairs = {}
     for name, arm in study.document["arms"].items():
         changed = {key: value for key, value in arm.items() if key not in ("label", "method", "reinterpretation")}
-        words = "; ".join(f"{key}: {_words(value)}" for key, value in changed.items())
+        words = "; ".join(f"{key}: {in_words(value)}" for key, value in changed.items())
         pairs[name] = f"{study.arms[name].label}; method {arm['method']}" + (f"; {words}" if words else "")
     return f"<details><summary>Arms and what each changes</summary>{definitions(pairs)}</details>"
-
-
-def _words(value) -> str:
-    """Return a setting in words: a mapping's name first, then its keys with their values."""
-    if isinstance(value, dict):
-        name = [str(value["name"])] if "name" in value else []
-        return ", ".join(name + [f"{key.replace('_', ' ')} {_inner(item)}" for key, item in value.items() if key != "name"])
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None else str(value)
-
-
-def _inner(value) -> str:
-    if isinstance(value, list):
-        return " × ".join(map(str, value))
-    return f"({_words(value)})" if isinstance(value, dict) else _words(value)
 
 
 def _costs(study: Study) -> Table:

@@ -26,7 +26,7 @@ a { color: var(--link); }
 .warn ul { margin: .2rem 0; padding-left: 1.1rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.2rem; margin: .5rem 0 1rem; font-size: .93rem; }
 dt { color: var(--soft); }
-dd { margin: 0; }
+dd { margin: 0; overflow-wrap: anywhere; }
 .wide { overflow-x: auto; margin: .4rem 0; }
 table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums; border-top: 2px solid var(--ink);
   border-bottom: 2px solid var(--ink); }
@@ -45,7 +45,16 @@ figure { margin: 1.5rem 0; }
 figure img { display: block; max-width: 100%; height: auto; background: #ffffff; border: 1px solid var(--line);
   border-radius: 6px; padding: .6rem; }
 figcaption { color: var(--soft); font-size: .9rem; margin-top: .4rem; }
+.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: 1rem; margin: 1rem 0; }
+.samples.small { grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); }
+.samples figure { margin: 0; overflow-wrap: anywhere; }
+.samples img { width: 100%; padding: 0; background: none; border: 0; }
+.key { display: inline-block; width: .8em; height: .8em; border: 1px solid var(--line); border-radius: 2px; }
+.synthetic { font-size: 1.5rem; line-height: 1.3; font-weight: 700; border: 3px solid var(--warn-line);
+  background: var(--warn-ground); padding: .8rem 1rem; border-radius: 6px; }
 details { margin: .5rem 0 1rem; } summary { cursor: pointer; color: var(--link); font-size: .93rem; }
+@media (max-width: 40rem) { body { padding: 1rem 1rem 3rem; } dl { grid-template-columns: 1fr; gap: 0; }
+  dd { margin: 0 0 .5rem; } }
 """
 
 
@@ -96,6 +105,24 @@ def bullets(lines: list[str], kind: str = "") -> str:
 def definitions(pairs: dict[str, str]) -> str:
     """Return plain words and their explanations as a definition list."""
     return f"<dl>{''.join(f'<dt>{escape(word)}</dt><dd>{escape(text)}</dd>' for word, text in pairs.items())}</dl>"
+
+
+def in_words(value) -> str:
+    """Return a setting in words: a mapping's name first, then its keys with their values."""
+    if isinstance(value, dict):
+        name = [str(value["name"])] if "name" in value else []
+        return ", ".join(name + [f"{key.replace('_', ' ')} {_inner(item)}" for key, item in value.items() if key != "name"])
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _inner(value) -> str:
+    if isinstance(value, list):
+        return " × ".join(map(str, value))
+    return f"({in_words(value)})" if isinstance(value, dict) else in_words(value)
 
 
 def figure_html(path: str | Path, caption: str) -> str:
