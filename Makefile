@@ -78,6 +78,7 @@ bench: .venv/test.stamp
 	$(BIN)/python benchmarks/bench_step.py --backbone unet --repeats 3
 	$(BIN)/python benchmarks/bench_step.py --backbone densenet121 --repeats 3
 	$(BIN)/python benchmarks/bench_views.py
+	$(BIN)/python benchmarks/bench_prepare_memory.py
 	$(BIN)/python benchmarks/bench_prepare.py
 
 clean:

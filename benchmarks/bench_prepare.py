@@ -38,7 +38,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.raw = arguments.raw or REPOSITORY / "resources" / "raw" / arguments.dataset
     if not arguments.raw.is_dir():
-        sys.exit(f"nothing to prepare: no {arguments.raw}")
+        print(f"preparation against decoding is left out: no raw data in {arguments.raw}")
+        return
     dataset = load(arguments.dataset)
     facts = yaml.safe_load((REPOSITORY / "config" / "datasets" / f"{arguments.dataset}.yaml").read_text())
     options = facts["preparations"][arguments.preparation]
@@ -46,7 +47,7 @@ def main() -> None:
     size = tuple(options["size"])
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "source.json", Path(folder) / arguments.preparation
-        acquire(dataset, facts, str(arguments.raw), source, Path(folder) / "phantom")
+        acquire(dataset, facts, str(arguments.raw), source, Path(folder) / "phantom", Path(folder))
         ways = {
             "decode": lambda: over(decode, files, arguments.threads),
             "decode + resize": lambda: over(lambda file: resized(file, size), files, arguments.threads),

@@ -53,10 +53,10 @@ def with_raw(fresh, demo):
 def test_no_raw_data(fresh):
     fresh.edit(CONFIG, lambda config: config.update(raw={"la": "somewhere"}))
     where = str(fresh.root / "somewhere")
-    line = refused(fresh, CASES, "acquire/la.log", where, "https://atriaseg2018.cardiacatlas.org", "raw: la:")
+    line = refused(fresh, CASES, "acquire/la.log", where, "https://www.cardiacatlas.org", "raw: la:")
     assert "<case>/lgemri.nrrd" in line
     (fresh.root / "somewhere").mkdir()
-    refused(fresh, CASES, "acquire/la.log", "somewhere", "https://atriaseg2018.cardiacatlas.org")
+    refused(fresh, CASES, "acquire/la.log", "somewhere", "https://www.cardiacatlas.org")
 
 
 def rewrite(file: Path, change):
@@ -103,7 +103,7 @@ DAMAGES = {
 def test_a_damaged_scan(with_raw, damage):
     damage(with_raw.root / "raw" / BAD)
     refused(with_raw, CASES, "prepare/la-phantom.log", BAD, *DAMAGES[damage])
-    assert list((with_raw.results / "data/la").rglob("*.npy")) == []
+    assert [path.name for path in (with_raw.results / "data/la/phantom").iterdir()] == ["work"]
 
 
 def test_a_truncated_h5(with_raw):
@@ -209,7 +209,7 @@ def test_a_full_disk_while_preparing(fresh, small_disk):
     assert done.returncode != 0 and "Traceback" not in said, said
     line = own_lines(said)[0]
     assert "the disk is full" in line and "`results:`" in line
-    assert not (fresh.results / CASES).exists() and list(fresh.results.rglob("*.npy")) == []
+    assert not (fresh.results / CASES).exists() and [path.name for path in (fresh.results / CASES).parent.iterdir()] == ["work"]
     assert_nothing_half_written(fresh)
 
 

@@ -26,7 +26,7 @@ def test_tables_figures_and_report_are_there(demo):
         assert figure.with_suffix(".png").stat().st_size > 5000
         assert figure.with_suffix(".pdf").read_bytes()[:5] == b"%PDF-"
     report = (demo.results / "report.html").read_text()
-    assert report.count("data:image/png;base64,") == 3 and not re.search(r'(src|href)="https?:', report)
+    assert report.count("data:image/png;base64,") == 3 + 4 and not re.search(r'(src|href)="https?:', report)
 
 
 def test_every_run_left_its_record_and_no_work_folder(demo):

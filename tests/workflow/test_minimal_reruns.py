@@ -77,7 +77,7 @@ def test_a_new_fold_trains_only_that_fold(made, by):
     if by == "study":
         made.replace(STUDY, "folds: 2", "folds: 3")
     planned = made.planned()
-    assert planned.counts == {"split": 1, "warmup": 1, **runs(6), "curve": 1, "figure": 3, **SHOWN}
+    assert planned.counts == {"split": 1, "card": 1, "warmup": 1, **runs(6), "curve": 1, "figure": 3, **SHOWN}
     assert not any("fold 0" in title for title in planned.trained())
 
 
@@ -100,7 +100,7 @@ def test_a_change_of_looks_measures_nothing(made, change):
 def test_a_preparation_option_re_runs_everything_after_it(made):
     made.edit(DATASET, lambda dataset: dataset["preparations"]["phantom"].update(margin=3))
     planned = made.planned()
-    everything = {"prepare": 1, "split": 1, "warmup": 1, **runs(6), "curve": 1, "figure": 3, **SHOWN}
+    everything = {"prepare": 1, "split": 1, "card": 1, "warmup": 1, **runs(6), "curve": 1, "figure": 3, **SHOWN}
     assert planned.counts == everything
 
 

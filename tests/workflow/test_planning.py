@@ -31,7 +31,7 @@ def expected_counts(checkout, seeds: int) -> Counter:
                 rest = {key: value for key, value in recipe.items() if key not in ("steps", "keep", "warmup")}
                 key = yaml.safe_dump([arm["method"], arm.get("warmup", {}), first, rest], sort_keys=True)
                 shared |= {(key, budget) for budget in budgets}
-        validation = study["dataset"] == "acdc" or study["split"].get("validation", 0) > 0
+        validation = study["dataset"] in ("acdc", "brats2019") or study["split"].get("validation", 0) > 0
         scored = trainings * (2 if validation else 1)
         first = len(shared) * seeds * folds
         counts += Counter(train_run=trainings, predict=scored, evaluate=scored, warmup=first, split=folds, table=1)
@@ -47,7 +47,7 @@ def test_all_studies_are_planned_without_data_and_without_torch(pristine, tmp_pa
     counts = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", done.stdout, flags=re.M)}
     total = counts.pop("total")
     assert counts == expected_counts(pristine, seeds=3) and total == sum(counts.values())
-    assert (counts["train_run"], counts["warmup"], counts["table"]) == (1107, 201, 10)
+    assert (counts["train_run"], counts["warmup"], counts["table"]) == (1164, 213, 12)
     assert not (pristine.root / "results").exists()
 
 

@@ -87,8 +87,7 @@ class Work:
         label = [] if scan.label is None else [scan.label]
         # not by bincount, which makes 64-bit numbers of all voxels first
         counts = [np.count_nonzero(one == index) for one in label for index in range(len(self.dataset.classes))]
-        kinds = [[array.dtype.str, array.shape] for array in (scan.image, *label)]
-        content = [_bytes(array) for array in (scan.image, *label)]
+        image_sha256, *label_sha256 = (_sha256(array) for array in (scan.image, *label))
         return {
             "case": scan.case,
             "group": scan.group,
@@ -96,8 +95,8 @@ class Work:
             "spacing": "x".join(repr(float(size)) for size in scan.spacing or ()),
             "counts": ";".join(str(count) for count in counts),
             "source": Path(scan.source).relative_to(self.raw).as_posix(),
-            "sha256": digest(canonical(kinds), *content),
-            "image_sha256": digest(canonical(kinds[:1]), content[0]),
+            "sha256": digest(image_sha256, *label_sha256),
+            "image_sha256": image_sha256,
         }
 
     def bar(self, done: int, total: int) -> tqdm:
@@ -198,6 +197,10 @@ def _write_table(path: Path, columns: tuple[str, ...], rows: list[dict]) -> None
 
 def _bytes(array: np.ndarray) -> memoryview:
     return memoryview(np.ascontiguousarray(array)).cast("B")
+
+
+def _sha256(array: np.ndarray) -> str:
+    return digest(canonical([array.dtype.str, array.shape]), _bytes(array))
 
 
 def _save(path: Path, array: np.ndarray) -> int:

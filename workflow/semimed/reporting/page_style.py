@@ -45,7 +45,7 @@ figure { margin: 1.5rem 0; }
 figure img { display: block; max-width: 100%; height: auto; background: #ffffff; border: 1px solid var(--line);
   border-radius: 6px; padding: .6rem; }
 figcaption { color: var(--soft); font-size: .9rem; margin-top: .4rem; }
-.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: 1rem; margin: 1rem 0; }
+.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); gap: 1rem; margin: 1rem 0; }
 .samples.small { grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); }
 .samples figure { margin: 0; overflow-wrap: anywhere; }
 .samples img { width: 100%; padding: 0; background: none; border: 0; }
