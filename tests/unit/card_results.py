@@ -14,7 +14,7 @@ from semimed.store import COLUMNS
 
 FACTS = {"title": "Hearts <1 & 2>", "licence": "CC BY-NC-SA 4.0", "citation": "Doe, 2020.", "page": "https://example.org/a"}
 SHAPE, FOLDS = (8, 10, 6), {0: (8, 12), 1: (6, 10)}  # by fold: where the test cases begin and end
-FILE = {"name": "a.zip", "url": "https://example.org/a.zip", "size": 1234567, "sha256": "ab" * 32}
+FILE = {"name": "a.zip", "urls": ["https://example.org/a.zip"], "size": 1234567, "sha256": "ab" * 32}
 
 
 def hearts(root, phantom=False, files=None, studies=("one",), **arrays) -> Plan:

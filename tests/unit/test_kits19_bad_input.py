@@ -80,8 +80,8 @@ def broken(name):
         ("empty", "empty label in .*segmentation.nii.gz"),
         ("nan", "1 NaN or infinite voxels in .*imaging.nii.gz"),
         ("nan label", "label values nan in"),
-        ("flat", "three axes are needed"),
-        ("moving", "three axes are needed"),
+        ("flat", "three axes of at most 4096"),
+        ("moving", "three axes of at most 4096"),
     ],
 )
 def test_broken_content(kits, tmp_path, name, message):

@@ -35,6 +35,7 @@ def test_a_flaky_source(name, tmp_path):
     ends = Counter()
     for seed in SEEDS:
         place = tmp_path / str(seed)
+        place.mkdir()
         raw, downloads, out = place / "raw", place / "downloads", place / "source.json"
         files = {f"/{name}/{file}": part for file, part in served.items()}
         length = max(map(len, served.values()))

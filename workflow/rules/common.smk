@@ -94,7 +94,7 @@ def data_inputs(study, fold):
 def phantom_options(wildcards):
     """Return what decides the raw files where the program writes them; the place of real ones decides nothing."""
     if PLAN.config["raw"][wildcards.dataset] == "phantom":
-        return canonical(PLAN.datasets[wildcards.dataset]["phantom"])
+        return canonical(PLAN.datasets[wildcards.dataset].get("phantom"))
     return ""
 
 

@@ -1,12 +1,11 @@
 """Find the raw data, get it, or make phantoms, and say in ``source.json`` what was found."""
 
-import json
 from pathlib import Path
 
 from .datasets.base import DataSet
 from .errors import BadInput
 from .files import whole_folder, write_json
-from .obtain import RECORD, by_hand, obtain
+from .obtain import by_hand, check_record, obtain
 
 MARK = "phantom.json"
 
@@ -17,18 +16,19 @@ def acquire(dataset: DataSet, facts: dict, raw: str, out: Path, phantom_folder: 
     ``facts`` is the parsed ``config/datasets/<name>.yaml``. A folder that is there is used as it is; one that is not is made
     from the files of ``facts``, which are downloaded to ``downloads``. Where ``raw`` is the word ``phantom``, synthetic cases
     are first written to ``phantom_folder``. The keys written: dataset, layout, raw (absolute path), phantom (bool), number,
-    cases (ids, sorted), licence, citation, and files (name, url, size, sha256) where they were downloaded. Raises
+    cases (ids, sorted), licence, citation, and files (name, urls, size, sha256) where it was made here. Raises
     ``BadInput`` with the way to get the data where there is none.
     """
     phantom = raw == "phantom"
     folder = Path(phantom_folder) if phantom else Path(raw).expanduser()
     if phantom:
         _write_phantom(dataset, facts.get("phantom", {}), folder)
-    elif not folder.exists():
-        obtain(dataset.name, facts, folder, Path(downloads))
-    elif not folder.is_dir():
+    elif folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file: name the folder of {dataset.name} under `raw:` in the configuration")
-    layout, cases = dataset.find(folder, by_hand(dataset.name, facts, Path(downloads)))
+    elif not folder.exists() or not any(folder.iterdir()):
+        obtain(dataset.name, facts, folder, Path(downloads))
+    made_from = check_record(dataset.name, facts, folder, Path(downloads))
+    layout, cases = dataset.find(folder, by_hand(dataset.name, facts, folder, Path(downloads)))
     source = {
         "dataset": dataset.name,
         "layout": layout,
@@ -39,8 +39,8 @@ def acquire(dataset: DataSet, facts: dict, raw: str, out: Path, phantom_folder: 
         "licence": "synthetic images, no terms" if phantom else facts["licence"],
         "citation": "" if phantom else facts["citation"],
     }
-    if (folder / RECORD).exists():
-        source["files"] = json.loads((folder / RECORD).read_text())
+    if made_from is not None:
+        source["files"] = made_from
     write_json(out, source)
 
 

@@ -16,10 +16,9 @@ from typing import NamedTuple
 import rarfile
 
 from .errors import BadInput, Damaged
-from .progress import Progress
+from .progress import MEGABYTE, Progress
 
 CHUNK = 1 << 20
-MEGABYTE = 1 << 20
 # The longest header of a tar archive, in bytes. Names and attributes take a few hundred; the time that tarfile's patterns
 # take grows with the square of it (0.4 s for 16 KiB of digits).
 MOST_HEADER = 1 << 14

@@ -1,18 +1,21 @@
 """Unpack downloaded archives: every member is looked at before the first byte is written."""
 
 import contextlib
+import errno
 import re
 import unicodedata
 from pathlib import Path
 
 import rarfile
 
-from .archive_readers import AGAIN, BY_HAND, DAMAGE, LIMIT, MEGABYTE, open_archive
+from .archive_readers import AGAIN, BY_HAND, DAMAGE, LIMIT, open_archive
 from .errors import BadInput, Damaged
-from .progress import Progress
+from .progress import MEGABYTE, Progress
 
 # Of a file name, in bytes: what the usual file systems allow. Of a whole path: PATH_MAX of macOS is 1,024.
 MOST_PART, MOST_PATH, MOST_DEEP = 255, 900, 32
+# What is wrong with the machine, not with the archive.
+TROUBLE = (errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM, errno.ENOMEM, errno.ETIMEDOUT)
 # What a member costs in a tar archive beside its bytes: header, extended header, padding, and the 4 KiB of a `._` file.
 TAR_MEMBER = 1 << 13
 
@@ -55,7 +58,8 @@ def _checked(archive, reader, most_bytes, most_files, most_members):
         elif files > most_files or len(taken) + junk > most_members:
             fault = fault or (f"more than {most_files} files, or far more folders,", LIMIT)
         if fault:
-            raise BadInput(f"{fault[0]} (member {member.name[:200]!r}) in {archive}: {fault[1]}")
+            kind = Damaged if fault[1] == AGAIN else BadInput
+            raise kind(f"{fault[0]} (member {member.name[:200]!r}) in {archive}: {fault[1]}")
     if not files:
         raise BadInput(f"no files in {archive}: {AGAIN}")
     return chosen
@@ -152,5 +156,7 @@ def _sound(archive, name=None):
         mend = f"install one of unrar, unar, 7z or bsdtar, or {BY_HAND}"
         raise BadInput(f"no program that unpacks compressed rar members, as in {archive}: {mend}") from error
     except DAMAGE as error:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) in TROUBLE:
+            raise BadInput(f"cannot read {archive} ({error}): mend that, and run again") from error
         where = f"{archive}" if name is None else f"member {name[:200]!r} of {archive}"
         raise Damaged(f"damaged content ({str(error) or type(error).__name__}) in {where}: {AGAIN}") from error

@@ -20,10 +20,9 @@ from .errors import BadInput
 from .files import writable
 from .locks import alone
 from .partial_file import CHUNK, Partial, Wanted
-from .progress import Progress
+from .progress import MEGABYTE, Progress
 
 log = logging.getLogger(__name__)
-MEGABYTE = 10**6
 CONNECT_SECONDS = 20.0
 READ_SECONDS = 60.0  # a server that sends nothing for so long counts as a dropped connection
 # Attempts per URL: without a new byte one after the other, and in all.
@@ -61,10 +60,10 @@ def fetch(urls: list[str], path: Path, size=None, sha256=None, md5=None, progres
     busy = f"{path} is being fetched by another process: wait for it or end it, then run again"
     with writable(path, "downloads"):
         if wanted.path.exists():
-            return wanted.found()
+            return wanted.found(urls)
         with alone(f"{path}.part.lock", busy, "downloads"), requests.Session() as session:
             # The process that held it may have finished it.
-            return wanted.found() if wanted.path.exists() else _fetch(session, urls, Partial(wanted), progress)
+            return wanted.found(urls) if wanted.path.exists() else _fetch(session, urls, Partial(wanted), progress)
 
 
 def _fetch(session, urls, partial, progress) -> str:

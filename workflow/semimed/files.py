@@ -41,10 +41,11 @@ def atomic(path: str | Path):
 
 
 @contextlib.contextmanager
-def whole_folder(path: str | Path, setting: str = "results"):
-    """Yield an empty folder beside ``path``; on success it takes its place, whatever stood there, on failure it is removed.
+def whole_folder(path: str | Path, setting: str = "results", replace: bool = True):
+    """Yield an empty folder beside ``path``; on success it takes its place, on failure it is removed.
 
-    A killed process leaves a folder with a leading dot, which the next one removes. Raises ``BadInput`` as ``atomic``.
+    What stands there is replaced, or with ``replace=False`` left alone: ``BadInput`` then, unless it is an empty folder. A
+    killed process leaves a folder with a leading dot, which the next one removes. Also raises ``BadInput`` as ``atomic``.
     """
     path = Path(path)
     fresh, old = (path.with_name(f".{path.name}.{kind}") for kind in ("fresh", "old"))
@@ -55,8 +56,11 @@ def whole_folder(path: str | Path, setting: str = "results"):
         try:
             yield fresh
             os.sync()  # the rename must not reach the disk before the files, and there may be ten thousands of them
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(path, old)
+            if replace:
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(path, old)
+            elif path.exists() and not (path.is_dir() and not any(path.iterdir())):
+                raise BadInput(f"{path} has appeared meanwhile: move it away, or leave it there to be used, and run again")
             os.rename(fresh, path)
         finally:
             for folder in (fresh, old):

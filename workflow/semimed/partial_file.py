@@ -40,14 +40,15 @@ class Wanted:
                 return f"its {name} is {value.hexdigest()} instead of {stated}"
         return ""
 
-    def found(self) -> str:
+    def found(self, urls) -> str:
         """Return the SHA-256 of the file that is there already; it may be the user's own, so it is never replaced."""
         if not self.path.is_file():
             raise BadInput(f"{self.path} is not a file: move it away, a download belongs there")
         hashes = self.hashes()
         length = feed(hashes, self.path)
         if fault := self.fault(length, hashes):
-            raise BadInput(f"{self.path} is not the stated file, {fault}: delete it, then it is downloaded")
+            then = "then it is downloaded" if urls else "and get it again by hand"
+            raise BadInput(f"{self.path} is not the stated file, {fault}: delete it, {then}")
         return hashes["sha256"].hexdigest()
 
 
@@ -59,7 +60,7 @@ class Partial:
         self.file, self.note = Path(f"{wanted.path}.part"), Path(f"{wanted.path}.part.json")
         try:
             note = json.loads(self.note.read_text())
-            self.url, self.validator, self.total = note["url"], note["validator"], note["total"]
+            self.url, self.validator, self.total = note["url"], note["validator"], note["total"] and int(note["total"])
             self.hashes = wanted.hashes()
             self.length = feed(self.hashes, self.file)
         except (FileNotFoundError, ValueError, TypeError, KeyError):

@@ -17,6 +17,7 @@ from .datasets.base import DataSet, RawCase, Scan
 from .errors import BadInput
 from .files import atomic, canonical, digest, writable
 from .journal import Journal
+from .locks import alone
 from .prepare_stack import prepare_stack
 from .store import COLUMNS, SKIPPED, SKIPPED_COLUMNS, STACK
 
@@ -47,7 +48,8 @@ def prepare(
     out = Path(out)
     if dataset.memory:
         workers = min(workers, MEMORY // dataset.memory)
-    with writable(out):
+    busy = f"{out} is being prepared by another process: wait for it or end it, then run again"
+    with writable(out), alone(out / ".lock", busy):
         (out / "work").mkdir(parents=True, exist_ok=True)
         (out / "cases.csv").unlink(missing_ok=True)
         journal = Journal(out / "work" / JOURNAL, digest(dataset.name, layout, canonical(options), *(c.case for c in cases)))

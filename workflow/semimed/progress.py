@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 LINE_SECONDS = 30.0
+MEGABYTE = 10**6  # bytes, as bars count them
 
 
 class Progress:

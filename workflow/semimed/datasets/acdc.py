@@ -134,8 +134,9 @@ def _frame_numbers(info: Path) -> dict[str, int]:
         raise BadInput(f"no readable {info.name} in {info.parent} ({error.strerror}): {AGAIN}") from error
     values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     for phase in FRAMES.values():
-        if not re.fullmatch("[0-9]+", values.get(phase, "")):
-            raise BadInput(f"'{phase}: {values.get(phase, '')}' in {info}: the number of a frame is needed; {AGAIN}")
+        # four digits: hundreds of them are no file name, thousands no int
+        if not re.fullmatch("[0-9]{1,4}", values.get(phase, "")):
+            raise BadInput(f"'{phase}: {values.get(phase, '')[:80]}' in {info}: the number of a frame is needed; {AGAIN}")
     if int(values["ED"]) == int(values["ES"]):
         raise BadInput(f"ED and ES are both frame {values['ED']} in {info}: two frames are needed; {AGAIN}")
     return {phase: int(values[phase]) for phase in FRAMES.values()}

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import BadInput, nearest
+
+MOST_H5 = 2**29  # bytes of one array: twice the largest volume of LA, 640 x 640 x 88 voxels, in 64 bits
 
 
 @dataclass(frozen=True)
@@ -97,16 +100,29 @@ def check_options(options: dict, known, where: str) -> None:
 def read_h5(file: Path, again: str) -> tuple[np.ndarray, np.ndarray]:
     """Return ``image`` and ``label`` of one of the field's processed files; ``again`` says how to get it anew.
 
-    Raises ``BadInput`` for a damaged file or one without the two.
+    Raises ``BadInput`` for a damaged file or one without the two as plain arrays of numbers.
     """
     try:
         with h5py.File(file, "r") as store:
-            missing = [key for key in ("image", "label") if not isinstance(store.get(key), h5py.Dataset)]
-            if not missing:
+            faults = [fault for key in ("image", "label") if (fault := _h5_fault(store, key))]
+            if not faults:
                 return store["image"][()], store["label"][()]
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
         raise BadInput(f"damaged or truncated HDF5 in {file} ({error}): {again}") from error
-    raise BadInput(f"no data set '{missing[0]}' in {file}: it must hold 'image' and 'label'; {again}")
+    raise BadInput(f"{faults[0]} in {file}: it must hold 'image' and 'label'; {again}")
+
+
+def _h5_fault(store: h5py.File, key: str) -> str | None:
+    """Return why a data set must not be read: HDF5 follows it into any file, and sets up all the memory that it declares."""
+    if not isinstance(store.get(key, getlink=True), h5py.HardLink) or not isinstance(store[key], h5py.Dataset):
+        return f"no data set '{key}'"
+    found = store[key]
+    if found.is_virtual or found.external:
+        return f"values of another file under '{key}'"
+    if found.shape is None or found.dtype.kind not in "biuf":
+        return f"no numbers under '{key}'"
+    size = math.prod(found.shape) * found.dtype.itemsize
+    return f"{size} bytes, more than {MOST_H5}, under '{key}'" if size > MOST_H5 else None
 
 
 def check_shape(image: np.ndarray, label: np.ndarray, file) -> None:
@@ -122,13 +138,17 @@ def check_finite(image: np.ndarray, file) -> None:
     """Raise ``BadInput`` for an image with no voxels, values that are not numbers, or NaN or infinite voxels."""
     if image.size == 0 or image.dtype.kind not in "biuf":
         raise BadInput(f"no intensities in {file} (shape {image.shape}, type {image.dtype}): get the file again")
-    bad = 0 if image.dtype.kind in "biu" else image.size - int(np.isfinite(image).sum())
+    # float32 is what all preparations end in: a larger number of 64 bits would become infinite on the way
+    most = np.finfo(np.float32).max
+    bad = 0 if image.dtype.kind in "biu" else image.size - int(((image >= -most) & (image <= most)).sum())
     if bad:
         raise BadInput(f"{bad} NaN or infinite voxels in {file}: get the file again, or leave the case out of the raw folder")
 
 
-def check_label(label: np.ndarray, allowed: tuple[int, ...], file) -> None:
-    """Raise ``BadInput`` unless every voxel has one of the ``allowed`` values and at least one is not background."""
+def check_label(label: np.ndarray, allowed: tuple[int, ...], file, may_be_empty: bool = False) -> None:
+    """Raise ``BadInput`` unless every voxel has an ``allowed`` value and, unless ``may_be_empty``, one is foreground."""
+    if label.dtype.kind not in "biuf":
+        raise BadInput(f"no class indices in {file} (type {label.dtype}): get the label again")
     known = np.zeros(label.shape, bool)
     for value in allowed:
         known |= label == value
@@ -137,7 +157,7 @@ def check_label(label: np.ndarray, allowed: tuple[int, ...], file) -> None:
         raise BadInput(
             f"label values {strange} in {file}: only {', '.join(map(str, allowed))} are allowed; get the label again"
         )
-    if not (label != allowed[0]).any():
+    if not may_be_empty and not (label != allowed[0]).any():
         raise BadInput(f"empty label in {file}: get the label again, or leave the case out of the raw folder")
 
 

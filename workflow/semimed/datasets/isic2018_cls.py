@@ -84,6 +84,8 @@ def _rows(table: Path, columns: tuple[str, ...], by_hand: str):
             header = tuple(reader.fieldnames or ())
             if header[: len(columns)] != columns:
                 raise BadInput(f"columns {', '.join(header)} in {table}: {', '.join(columns)} are expected; get the file again")
+            if len(set(header)) < len(header):  # the last of them would count
+                raise BadInput(f"two columns of one name in {table}: get the file again")
             for row in reader:
                 if None in row or None in row.values():
                     raise BadInput(f"line {reader.line_num} cut short or too long in {table}: get the file again")

@@ -30,6 +30,7 @@ TEST_SET = range(210, 300)  # of the challenge
 LABELS = (0, 1, 2)  # background, kidney, tumour
 TARGETS = {"both": (1, 2), "kidney": (1,), "tumour": (2,)}
 WINDOW = (-75, 293)  # HU that become 0 and 1; the paper gives none
+MOST = 4096  # voxels along an axis; the largest scan has 1,059 slices, the widest 796 columns
 BODY, COVER = -500, 0.05  # a slice shows a body where more HU than that fill this share of it: a table does not
 AGAIN = "get it again (by_hand in config/datasets/kits19.yaml says where)"
 
@@ -104,8 +105,8 @@ def _open(raw_case: RawCase) -> tuple[Scan, tuple[int, ...], Iterator[np.ndarray
     """Return a scan without its arrays, their shape, and the checked planes of image and label."""
     file, label_file = raw_case.files["image"], raw_case.files["label"]
     shape, spacing = nifti.header(file, AGAIN)
-    if len(shape) != 3:
-        raise BadInput(f"image of shape {shape} in {file}: three axes are needed; {AGAIN}")
+    if len(shape) != 3 or max(shape) > MOST:
+        raise BadInput(f"image of shape {shape} in {file}: three axes of at most {MOST} are needed; {AGAIN}")
     # arrays of no bytes: the check wants no more than their shapes
     check_shape(*(np.broadcast_to(0, size) for size in (shape, nifti.header(label_file, AGAIN)[0])), label_file)
     scan = Scan(raw_case.case, raw_case.group, np.empty(0), None, spacing, str(file))

@@ -47,6 +47,12 @@ def header(file: Path, again: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
     return shape, spacing
 
 
+def affine(file: Path, again: str) -> np.ndarray:
+    """Return the affine (4, 4), voxel indices to mm, without reading the voxels; raises ``BadInput`` as ``read``."""
+    with _telling(file, again), _opened(file) as stream:
+        return nibabel.Nifti1Image.from_stream(stream).affine
+
+
 def planes(file: Path, again: str) -> Iterator[np.ndarray]:
     """Yield the planes ``[:, :, 0]``, ``[:, :, 1]``, ... of a volume of three axes, holding one at a time.
 

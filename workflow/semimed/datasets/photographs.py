@@ -40,12 +40,14 @@ class Photographs(DataSet):
     """Pairs of a photograph and a mask with the same name in folders of their own; no mm are known, so no spacing."""
 
     channels = 3
+    memory = 3 * 2**27  # measured: 320 MiB for an image of 6748 x 4499 pixels
     # where below the raw folder the folders of `parts` may stand, the official place first
     roots: tuple[str, ...] = ("",)
     # for each part of the set: the names its image folder may have, and those its mask folder may have
     parts: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
     mask_ending = ""  # what the name of a mask has beyond the name of its image
     numbered_masks = False  # mask values are object numbers: all but 0 are foreground
+    partly_masked = False  # an image without a mask is an unlabelled case, not a mistake
     soft_masks = False  # masks may have grey edges even where the format keeps every value
     look: Look  # of the phantoms
 
@@ -62,7 +64,9 @@ class Photographs(DataSet):
         """Return where image and mask of phantom ``index`` of ``cases`` stand in the raw folder."""
 
     def find(self, raw: Path, by_hand: str = "") -> tuple[str, list[RawCase]]:
-        """See ``DataSet.find``: every image has its mask and every mask its image; the layout is the root, or ``.``."""
+        """See ``DataSet.find``: every image has its mask, unless ``partly_masked``, every mask its image; the
+        layout is the root, or ``.``.
+        """
         by_hand = by_hand or "put the raw data there"
         for root in self.roots:
             folders = [(_only(raw, root, images), _only(raw, root, masks)) for images, masks in self.parts]
@@ -76,20 +80,21 @@ class Photographs(DataSet):
             for key, (image, mask) in self._pairs(*pair, by_hand).items():
                 _add(images, key, image)
                 case = self.case_id(image.stem, image)
-                raw_cases.append(RawCase(case, self.group_of(case), {"image": image, "label": mask}))
+                files = {"image": image} | ({"label": mask} if mask else {})
+                raw_cases.append(RawCase(case, self.group_of(case), files))
         return root or ".", sorted(raw_cases, key=lambda raw_case: raw_case.case)
 
-    def _pairs(self, images: Path, masks: Path, by_hand: str) -> dict[str, tuple[Path, Path]]:
+    def _pairs(self, images: Path, masks: Path, by_hand: str) -> dict[str, tuple[Path, Path | None]]:
         image_files, mask_files = self._pictures(images, "", by_hand), self._pictures(masks, self.mask_ending, by_hand)
         for kind, other, there, here, folder in (
             ("image", "mask", image_files, mask_files, masks),
             ("mask", "image", mask_files, image_files, images),
         ):
             alone = [str(file) for key, file in there.items() if key not in here]
-            if alone:
+            if alone and not (kind == "image" and self.partly_masked):
                 more = f" and {len(alone) - 1} more" if len(alone) > 1 else ""
                 raise BadInput(f"no {other} in {folder} for {alone[0]}{more}: get the set again, or move the {kind} away")
-        return {key: (file, mask_files[key]) for key, file in image_files.items()}
+        return {key: (file, mask_files.get(key)) for key, file in image_files.items()}
 
     def _pictures(self, folder: Path, ending: str, by_hand: str) -> dict[str, Path]:
         """Return the picture files of a folder by case id in lower case, which is how some file systems compare names."""
@@ -102,11 +107,13 @@ class Photographs(DataSet):
         return found
 
     def read(self, raw_case: RawCase, layout: str) -> Scan:
-        """See ``DataSet.read``: image uint8 (3, H, W), label uint8 (H, W) in {0, 1}, spacing None."""
-        file, label_file = raw_case.files["image"], raw_case.files["label"]
-        image, label = read_image(file), read_mask(label_file, self.numbered_masks, self.soft_masks)
-        check_shape(image[0], label, label_file)
-        check_label(label, (0, 1), label_file)
+        """See ``DataSet.read``: image uint8 (3, H, W), label uint8 (H, W) in {0, 1} or None, spacing None."""
+        file, label_file = raw_case.files["image"], raw_case.files.get("label")
+        image, label = read_image(file), None
+        if label_file is not None:
+            label = read_mask(label_file, self.numbered_masks, self.soft_masks)
+            check_shape(image[0], label, label_file)
+            check_label(label, (0, 1), label_file)
         return Scan(raw_case.case, raw_case.group, image, label, None, str(file))
 
     def prepare(self, scan: Scan, options: dict) -> Scan:
@@ -121,8 +128,10 @@ class Photographs(DataSet):
             return scan
         rows, columns = check_size(options["size"], f"a preparation of {self.name}")
         image = Image.fromarray(np.moveaxis(scan.image, 0, -1)).resize((columns, rows), Image.Resampling.BICUBIC)
-        label = Image.fromarray(scan.label).resize((columns, rows), Image.Resampling.NEAREST)
-        return dataclasses.replace(scan, image=np.moveaxis(np.array(image), -1, 0), label=np.array(label))
+        label = scan.label
+        if label is not None:
+            label = np.array(Image.fromarray(label).resize((columns, rows), Image.Resampling.NEAREST))
+        return dataclasses.replace(scan, image=np.moveaxis(np.array(image), -1, 0), label=label)
 
     def write_phantom(self, folder: Path, options: dict) -> None:
         """Write ``cases`` synthetic pairs of about ``shape`` (H, W) drawn from ``seed`` in the official layout."""
@@ -192,6 +201,9 @@ def _open(file: Path) -> tuple[Image.Image, str]:
     try:
         content = io.BytesIO(Path(file).read_bytes())
         picture = Image.open(content, formats=FORMATS)
+        # Pillow itself only warns up to twice as many, and a JPEG of a few bytes may declare them
+        if picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
+            raise Image.DecompressionBombError(f"{picture.width} x {picture.height}")
         if picture.format == "PNG":
             picture.verify()  # check sums, which decoding alone does not look at; the other formats have none
             picture = Image.open(content, formats=FORMATS)

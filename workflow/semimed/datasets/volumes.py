@@ -21,7 +21,12 @@ AGAIN = "mend the file, or leave the case out of the raw folder"
 
 
 class Volumes(DataSet):
-    """Volumes of one channel; every case is its own group unless ``group_of`` says otherwise."""
+    """Volumes of one channel; every case is its own group unless ``group_of`` says otherwise.
+
+    Some 12 bytes per voxel are needed while a case is prepared.
+    """
+
+    memory = 3 * 2**28  # what 60 million voxels take; a set of larger ones says so in its own class
 
     def group_of(self, case: str) -> str:
         """Return the group of a case: what must never be split over train, validation and test, such as the patient."""
@@ -46,9 +51,12 @@ class Volumes(DataSet):
             raise BadInput(f"image of shape {image.shape} in {file}: three axes are needed; {AGAIN}")
         check_finite(image, file)
         if "label" in raw_case.files:
-            label, _ = nifti.read(raw_case.files["label"], AGAIN)
-            check_shape(image, label, raw_case.files["label"])
-            check_label(label, tuple(range(len(self.classes))), raw_case.files["label"])
+            place = raw_case.files["label"]
+            label, _ = nifti.read(place, AGAIN)
+            check_shape(image, label, place)
+            if not np.allclose(nifti.affine(file, AGAIN), nifti.affine(place, AGAIN), atol=0.01):
+                raise BadInput(f"the affine of {place} is not that of {file}: bring both to one grid")
+            check_label(label, tuple(range(len(self.classes))), place, may_be_empty=True)  # a patient without a lesion
             label = label.astype(np.uint8)
         return Scan(raw_case.case, raw_case.group, image[None], label, spacing, str(file))
 
@@ -86,11 +94,18 @@ def _window(image: np.ndarray, window, name: str) -> np.ndarray:
     if not numbers or len(numbers) != 2 or len(window) != 2 or window[0] >= window[1]:
         raise BadInput(f"window {window!r} in a preparation of {name}: give two numbers, [low, high]")
     low, high = window
-    return (image.clip(low, high) - low) / (high - low)
+    np.clip(image, low, high, out=image)
+    image -= low
+    image /= high - low
+    return image
 
 
 def _standardised(image: np.ndarray, source: str) -> np.ndarray:
-    mean, deviation = image.mean(dtype=np.float64), image.std(dtype=np.float64)
+    mean = image.mean(dtype=np.float64)
+    # plane by plane: NumPy would hold a copy of all in 64 bits
+    deviation = np.sqrt(sum(np.square(plane - mean, dtype=np.float64).sum() for plane in image[0]) / image.size)
     if deviation == 0:
         raise BadInput(f"one single intensity in {source}: {AGAIN}")
-    return ((image - mean) / deviation).astype(np.float32)
+    image -= np.float32(mean)
+    image /= np.float32(deviation)
+    return image

@@ -53,8 +53,10 @@ def sections(card) -> list[Section]:
     found += [_study(facts, card.classes) for facts in card.studies]
     if card.files:
         columns = [Column("File", left=True), Column("Bytes"), Column("SHA-256", left=True), Column("From", left=True)]
-        rows = [[file["name"], f"{file['size']:,}", file["sha256"], file["url"]] for file in card.files]
-        found.append(Section("Raw files", tables=[_table("Downloaded", columns, rows)]))
+        rows = [
+            [file["name"], f"{file['size']:,}", file["sha256"], " or ".join(file["urls"]) or "by hand"] for file in card.files
+        ]
+        found.append(Section("Raw files", tables=[_table("Checked and unpacked", columns, rows)]))
     return found
 
 
@@ -64,7 +66,7 @@ def _cases(facts: PreparationFacts) -> str:
 
 
 def _origin(card) -> str:
-    origin = "downloaded by the workflow" if card.files else "a copy already on this machine"
+    origin = "checked and unpacked by the workflow" if card.files else "a copy already on this machine"
     layout = f", layout {card.layout}" if card.layout != "." else ""
     return f"{'drawn by this program' if card.phantom else origin}{layout}, {card.found:,} cases found"
 

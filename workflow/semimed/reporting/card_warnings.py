@@ -48,7 +48,7 @@ def duplicate_warnings(cases: dict[str, Case], studies: dict[str, dict[int, list
     named = _some([" = ".join(names) for names in same], "; ")
     apart = "" if across else "; no study has copies in more than one subset"
     ways = f"{differ} of {len(same)} images annotated in more than one way"
-    return [f"{sum(map(len, same))} cases have the same image as another ({ways}): {named}{apart}.", *across]
+    return [f"{sum(map(len, same))} cases have the same prepared image as another ({ways}): {named}{apart}.", *across]
 
 
 def group_warnings(study: str, folds: dict[int, list[Row]]) -> list[str]:
