@@ -1,6 +1,6 @@
 """Volumes written wrongly by the libraries of their formats, and headers with impossible numbers.
 
-``VOLUMES[kind](target)`` returns changes and right outcomes by name, as ``raw_mutations.ways`` does.
+``VOLUMES[kind](target)`` returns changes and right outcomes by name, as ``raw_mutations.REWRITTEN`` does for other kinds.
 """
 
 import gzip
@@ -10,7 +10,7 @@ import h5py
 import nibabel
 import nrrd
 import numpy as np
-from raw_mutations import ANY, NEVER, SAME
+from raw_mutations import ANY, NEVER, SAFE, SAME
 
 
 def _voxel(array, value):
@@ -98,7 +98,7 @@ FIELDS = [
     *(("type", 70, "<2h", pair, ANY) for pair in ((0, 0), (1, 1), (32, 64), (128, 24), (999, 8), (1536, 128), (2304, 32))),
     ("extension", 348, "<4B2i", (1, 0, 0, 0, 2**31 - 1, 6), ANY),
     ("extension", 348, "<4B2i", (1, 0, 0, 0, -16, 6), ANY),
-    ("header-size", 0, "<i", (540,), NEVER),
+    ("header-size", 0, "<i", (540,), SAFE),
     ("magic", 344, "<4s", (b"ni1\0",), ANY),
 ]
 

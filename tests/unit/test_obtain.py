@@ -157,7 +157,7 @@ def test_one_process_at_a_time_makes_a_raw_folder(tmp_path):
 
 
 def test_a_place_that_is_not_there_is_not_made(tmp_path):
-    with FlakyServer({"/a.zip": zipped(x="one")}) as server, pytest.raises(BadInput, match=r"no folder .*unmounted for the raw"):
+    with FlakyServer({}) as server, pytest.raises(BadInput, match=r"no folder .*unmounted for the raw"):
         obtain("hearts", facts(server, "a.zip"), tmp_path / "unmounted" / "raw", tmp_path / "downloads")
     assert not server.requests
 

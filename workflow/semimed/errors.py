@@ -9,7 +9,9 @@ class BadInput(Exception):
     """
 
     def __init__(self, message: str):
-        super().__init__(" ".join(message.split()))
+        # Messages quote hostile files: nothing that would steer a terminal.
+        shown = "".join(character if character.isprintable() else "?" for character in " ".join(message.split()))
+        super().__init__(shown)
 
 
 class Damaged(BadInput):

@@ -5,15 +5,22 @@ Axes stay in stored order and the affine turns nothing. Spacing is what the head
 
 import contextlib
 import gzip
+import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel
+import nibabel.imageglobals
 import numpy as np
 
 from ..errors import BadInput
 
 PIECE = 2**20  # bytes
+DEFLATE = 1032  # to 1: the most that gzip can pack, says zlib's documentation
+
+# its remarks on what it mends in a header by itself; what it cannot use it raises
+nibabel.imageglobals.logger.setLevel(logging.CRITICAL)
 
 
 def either(file: Path) -> Path:
@@ -40,7 +47,14 @@ def header(file: Path, again: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
         # the spacing as stored: nibabel would make 1 mm out of 0
         sizes = nibabel.Nifti1Header(stream.read(348), check=False)["pixdim"][1:4]
         stream.seek(0)
-        shape = nibabel.Nifti1Image.from_stream(stream).shape
+        image = nibabel.Nifti1Image.from_stream(stream)
+        shape, kind = image.shape, image.get_data_dtype()
+    if kind.kind not in "biuf":
+        raise BadInput(f"voxels of type {kind} in {file}: one number each is needed; {again}")
+    # nibabel sets up all the memory that the header asks for before it reads the first voxel
+    most = file.stat().st_size * (DEFLATE if file.suffix == ".gz" else 1)
+    if min(shape, default=0) < 1 or math.prod(shape) * kind.itemsize > most:
+        raise BadInput(f"shape {shape} in {file}: the file cannot hold such a volume; {again}")
     spacing = tuple(round(float(size), 6) for size in sizes)
     if len(shape) == 3 and not all(0 < size < np.inf for size in spacing):
         raise BadInput(f"voxel spacing {spacing} in {file}: a positive number of mm for each axis is needed; {again}")
