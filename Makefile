@@ -13,7 +13,7 @@ help:
 	@echo "make test      all tests"
 	@echo "make mini      real scans, shrunk; STUDY=$(STUDY); under two hours on two cores"
 	@echo "make dry-run   list every job of the papers' protocol without doing one"
-	@echo "make bench     speed of metrics and training steps, as ratios"
+	@echo "make bench     speed of metrics and training steps, as ratios, and memory of preparing"
 	@echo "make lint | format | setup | test-fast | freeze | clean"
 
 # --- environment -------------------------------------------------------------------------------------------------------
