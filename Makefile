@@ -6,7 +6,7 @@ STUDY ?= mini-la
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
-.PHONY: help setup demo mini test test-fast lint format dry-run bench freeze clean
+.PHONY: help setup test-setup demo mini test test-fast lint format dry-run bench freeze clean
 
 help:
 	@echo "make demo      the whole workflow on synthetic scans, minutes on two cores"
@@ -32,6 +32,8 @@ help:
 	@touch $@
 
 setup: .venv/run.stamp
+
+test-setup: .venv/test.stamp
 
 freeze: .venv/test.stamp
 	$(BIN)/pip freeze | sed 's/+cpu//' | grep -v '^torch==' > constraints.txt

@@ -12,6 +12,7 @@ from semimed import train as training
 from semimed import trainer as looping
 from semimed.errors import BadInput
 from semimed.history import History
+from semimed.locks import alone
 from semimed.tasks import segmentation
 from semimed.trainer import Trainer
 from tiny import RECIPE, equal, history, iterate, make_clock, make_job, make_spec, run, stop_after, train, weights
@@ -217,7 +218,8 @@ def test_the_recipe_keeps_its_optimiser_options_after_the_hand_over(tmp_path, da
 
 def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, data):
     job = make_job(make_spec("supervised"), tmp_path / "run", data)
-    with training.alone(job.folder), pytest.raises(BadInput, match="is being trained by another process"):
+    held = alone(job.folder / ".lock", "held")
+    with held, pytest.raises(BadInput, match=rf"is being trained by another process \(process {os.getpid()}\): wait"):
         train(job)
     train(job)
     assert not (job.folder / ".lock").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 from rar_writer import RarMember, rar5
-from semimed.datasets import load
+from semimed.datasets import known, load
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = {"nct-crc-he": 27, "isic2018-cls": 42, "cvc-clinicdb": 29}  # cases; else 8
@@ -22,9 +22,18 @@ ABOVE = {
 }
 
 
+def with_phantoms() -> list[str]:
+    """Return the data sets that can write phantoms; one of your own need not."""
+    return [name for name in known() if yaml.safe_load(_document(name)).get("phantom")]
+
+
+def _document(name: str) -> str:
+    return (ROOT / "config" / "datasets" / f"{name}.yaml").read_text()
+
+
 def facts_of(name: str) -> dict:
     """Return the parsed ``config/datasets/<name>.yaml`` with smaller phantoms."""
-    facts = yaml.safe_load((ROOT / "config" / "datasets" / f"{name}.yaml").read_text())
+    facts = yaml.safe_load(_document(name))
     facts["phantom"] |= {"cases": FEW.get(name, 8), "shape": SHAPES.get(name, facts["phantom"]["shape"])}
     return facts
 

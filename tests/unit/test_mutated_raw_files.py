@@ -16,10 +16,10 @@ import h5py
 import nrrd
 import numpy as np
 import pytest
-from official_files import facts_of
+from official_files import facts_of, with_phantoms
 from raw_mutations import ANY, ORIGINAL, OTHERWISE, REFUSED, REWRITTEN, Target, damage
 from raw_volume_mutations import VOLUMES
-from semimed.datasets import known, load
+from semimed.datasets import load
 from semimed.errors import BadInput
 
 SECONDS = 10  # for one mutant
@@ -176,7 +176,7 @@ def try_all(name: str, place: Path, told) -> None:
                 target.file.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", known())
+@pytest.mark.parametrize("name", with_phantoms())
 def test_mutated_raw_files_are_read_right_or_refused_in_one_line(name, tmp_path):
     here, there = multiprocessing.Pipe(duplex=False)
     # a process of its own: a mutant may hang or crash it, and its memory is limited

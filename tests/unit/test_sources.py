@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 from flaky_server import FlakyServer, random_faults
-from official_files import facts_of, official, phantom, pointed_at
+from official_files import facts_of, official, phantom, pointed_at, with_phantoms
 from semimed import config, download
 from semimed.acquire import acquire
-from semimed.datasets import known, load
+from semimed.datasets import load
 from semimed.errors import BadInput
 
 SEEDS = range(6)
@@ -28,7 +28,7 @@ def tree(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", known())
+@pytest.mark.parametrize("name", with_phantoms())
 def test_a_flaky_source(name, tmp_path):
     content = phantom(name, tmp_path / "phantom")
     served = official(name, content)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from semimed.errors import BadInput
-from semimed.splits import check_annotated, check_classes, check_groups, labelled, make_split
+from semimed.splits import check_classes, check_groups, labelled, make_split, read_split, write_split
 
 STRATIFIED = {"source": "random", "folds": 5, "seed": 0, "train": 0.7, "validation": 0.1, "test": 0.2, "order": "stratified"}
 
@@ -67,18 +67,18 @@ def test_cases_without_annotation_only_train_and_behind_all_others(options):
     assert [row for row in rows if row.case in {case.case for case in annotated}] == before
     added = [row for row in rows if row not in before]
     assert {row.subset for row in added} == {"train"} and [row.case for row in added] == ["new1", "new2", "of-trained"]
-    train = [row for row in before if row.subset == "train"]
-    assert [row.rank for row in added] == list(range(len(train), len(train) + 3))
+    assert {row.rank for row in added} == {None}
 
 
-def test_a_budget_of_labels_that_are_not_there():
+def test_a_budget_is_of_the_cases_that_have_an_annotation(tmp_path):
     cases = singles(6, 6) + bare("new1", "new2")
-    rows = make_split(cases, STRATIFIED | {"folds": 1, "train": 8, "validation": 0, "test": 4})
-    assert len(labelled(rows, "100%")) == 10
-    check_annotated(rows, 8, cases)
+    write_split(tmp_path / "split.csv", make_split(cases, STRATIFIED | {"folds": 1, "train": 8, "validation": 0, "test": 4}))
+    rows = read_split(tmp_path / "split.csv")
+    assert len([row for row in rows if row.subset == "train"]) == 10 and rows[-5].rank is None
+    assert len(labelled(rows, "100%")) == 8 and len(labelled(rows, "50%")) == 4
     check_classes(rows, 8, cases, "ab")
-    with pytest.raises(BadInput, match=r"budget 9 for 9 cases, 1 of which have no annotation \(new1 .* at most 8 cases"):
-        check_annotated(rows, 9, cases)
+    with pytest.raises(BadInput, match=r"budget '9' for 8 training units: give 1 to 8"):
+        labelled(rows, 9)
 
 
 def test_an_official_list_puts_cases_without_annotation_into_train_only(tmp_path):

@@ -14,6 +14,9 @@ CONFIG = load_yaml(ROOT / "config" / "config.yaml")
 
 
 def planned(name: str, **changes) -> Plan:
+    # a data set of your own may stand under `raw:` of your own configuration only
+    dataset = load_yaml(ROOT / "config" / "studies" / f"{name}.yaml")["dataset"]
+    changes.setdefault("raw", {dataset: "raw"} | CONFIG["raw"])
     return Plan({**CONFIG, "studies": [name], **changes})
 
 

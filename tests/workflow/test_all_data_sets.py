@@ -5,8 +5,7 @@ import json
 import pytest
 import yaml
 from flaky_server import Fault, FlakyServer
-from official_files import facts_of, official, phantom, pointed_at
-from semimed.datasets import known
+from official_files import facts_of, official, phantom, pointed_at, with_phantoms
 
 STUDY = {
     "preparation": "phantom",
@@ -19,7 +18,7 @@ STUDY = {
 }
 RECIPE = {"steps": 2, "labelled": 1, "unlabelled": 1, "optimiser": {"name": "sgd", "lr": 0.1}, "schedule": {"name": "constant"}}
 VOLUMES = ("la", "brats2019")
-NAMES = tuple(known())
+NAMES = tuple(with_phantoms())
 CLASSES = ("isic2018-cls", "nct-crc-he")
 
 
@@ -48,13 +47,13 @@ def study_of(name: str) -> dict:
 def sources(tmp_path_factory):
     """What each source serves: data set -> file -> bytes."""
     folder = tmp_path_factory.mktemp("phantoms")
-    return {name: official(name, phantom(name, folder / name)) for name in known()}
+    return {name: official(name, phantom(name, folder / name)) for name in NAMES}
 
 
 @pytest.fixture
 def checkout(fresh, sources):
     """A checkout with a study on each data set and no raw data anywhere; ``point(server)`` says where it is served."""
-    for name in known():
+    for name in NAMES:
         (fresh.root / f"config/studies/of-{name}.yaml").write_text(yaml.safe_dump(study_of(name), sort_keys=False))
 
     def point(server, names=NAMES):
@@ -91,7 +90,7 @@ def test_all_ten(checkout, sources):
         again = checkout.snakemake("--", "data")
         assert "Nothing to be done" in again.stdout + again.stderr
         assert len(server.requests) == asked
-    for name in known():
+    for name in NAMES:
         data = checkout.results / "data" / name
         told = json.loads((data / "source.json").read_text())
         assert told["phantom"] is False and len(told["files"]) == len(sources[name])

@@ -72,7 +72,15 @@ def test_a_study_runs_on_it_and_cases_without_annotation_train(own):
 
 def test_asking_for_more_labels_than_there_are_is_one_line(own):
     own.edit("config/studies/ours.yaml", lambda study: study["arms"]["supervised"].update(budgets=[8]))
-    done = own.snakemake("--", "results/tiny/runs/ours/supervised/8/fold0-seed0/run.json", check=False)
+    done = own.snakemake("--", "data", check=False)
     assert done.returncode == 1
-    assert "budget 8 for 8 cases, 1 of which have no annotation" in done.stdout + done.stderr
-    assert "Traceback" not in (own.results / "logs/train/ours/supervised-8-fold0-seed0.log").read_text()
+    assert "study ours: budget '8' for 7 training units: give 1 to 7" in done.stdout + done.stderr
+    assert "Traceback" not in (own.results / "logs/card/my-liver.log").read_text()
+
+
+def test_the_suite_passes_with_it(own):
+    tests = ("tests/contract/test_datasets.py", "tests/unit/test_sources.py", "tests/unit/test_mutated_raw_files.py")
+    done = own.execute("pytest", "-q", "-k", "my-liver", *tests)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = own.execute("pytest", "-q", "-k", "ours", "tests/unit/test_studies.py")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -77,10 +77,9 @@ def _table(arguments: argparse.Namespace) -> None:
 def _orphans(arguments: argparse.Namespace) -> None:
     plan = load_plan(arguments.configfile)
     known = {Path(folder) for folder in [*plan.runs, *plan.warmups]}
-    for kind in ("runs", "warmups"):
-        for folder in sorted(Path(plan.results, kind).glob("*/*/*/fold*-seed*")):
-            if folder not in known:
-                print(folder)
+    there = [folder for kind in ("runs", "warmups") for folder in sorted(Path(plan.results, kind).glob("*/*/*/fold*-seed*"))]
+    orphans = [folder for folder in there if folder not in known]
+    print(*(orphans or ["none"]), sep="\n")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def fetch(urls: list[str], path: Path, size=None, sha256=None, md5=None, progres
     fetching it, or another file is in its place. After a failure of the network the partial file stays for the next call.
     """
     wanted = Wanted(Path(path), size, sha256, md5)
-    busy = f"{path} is being fetched by another process: wait for it or end it, then run again"
+    busy = f"{path} is being fetched"
     with writable(path, "downloads"):
         if wanted.path.exists():
             return wanted.found(urls)

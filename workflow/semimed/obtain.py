@@ -62,7 +62,7 @@ def obtain(name: str, facts: dict, raw: Path, downloads: Path, progress: bool = 
         raise BadInput(f"no raw data for {name} in {raw.absolute()}: {by_hand(name, facts, raw, downloads)}")
     if not raw.parent.is_dir() and raw.parent != DEFAULT:
         raise BadInput(f"no folder {raw.parent} for the raw data of {name}: make it, or mend `raw: {name}:`")
-    busy = f"{raw} is being made by another process: wait for it or end it, then run again"
+    busy = f"{raw} is being made"
     with alone(raw.with_name(f".{raw.name}.lock"), busy, "raw"):
         log.info("%s is used under these terms: %s", facts["title"], facts["licence"])
         log.info("to be cited: %s", facts["citation"])
@@ -118,7 +118,7 @@ def _get(file: SourceFile, folder: Path, ledger: Ledger, progress: bool) -> dict
         sha256 = fetch(list(file.urls), path, file.size, **sums, progress=progress)
     except BadInput as error:
         if file.stated or not first:
-            raise
+            raise BadInput(f"{error}. A copy elsewhere is used by a line under `raw:` in the configuration") from error
         hint = (
             f"the checksum is that of the first download, in {ledger.path}: delete its line if the source has changed for good"
         )

@@ -30,7 +30,8 @@ class Plan:
         for key in ("raw", "datasets"):
             for name in self.config[key]:
                 if name not in known:
-                    raise BadInput(f"{where}: {key}: unknown data set '{name}'{nearest(name, known)}")
+                    hint = f"no config/datasets/{name}.yaml{nearest(name, known)}"
+                    raise BadInput(f"{where}: {key}: unknown data set '{name}', {hint}")
         self.weights = _weights(self.config["weights"], where)
         self.results = os.path.normpath(self.config["results"])
         self.studies = {name: self._study(name) for name in self.config["studies"]}

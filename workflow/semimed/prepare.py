@@ -48,7 +48,7 @@ def prepare(
     out = Path(out)
     if dataset.memory:
         workers = min(workers, MEMORY // dataset.memory)
-    busy = f"{out} is being prepared by another process: wait for it or end it, then run again"
+    busy = f"{out} is being prepared"
     with writable(out), alone(out / ".lock", busy):
         (out / "work").mkdir(parents=True, exist_ok=True)
         (out / "cases.csv").unlink(missing_ok=True)

@@ -20,12 +20,15 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One case of a split; ``rank`` is the order of its unit (case or group) inside the subset, from 0."""
+    """One case of a split; ``rank`` is the order of its unit (case or group) inside the subset, from 0.
+
+    A training case without annotation has none: no budget can keep its label.
+    """
 
     case: str
     group: str
     subset: str
-    rank: int
+    rank: int | None
 
 
 def make_split(cases: list, options: dict, fold: int = 0) -> list[Row]:
@@ -38,7 +41,7 @@ def make_split(cases: list, options: dict, fold: int = 0) -> list[Row]:
     ``by: case`` says otherwise, as some publications do. ``unit`` (case, the default, or group) is what ranks count and
     budgets keep; ``version`` is raised by hand and not read. ``order`` (stratified, balanced or random), for cases of one
     class each, decides the ranks of the training cases (see ``random_split``); the shares then count cases, also by group.
-    Cases without annotation (empty ``counts``) only ever train, behind all others; a random split shares out the annotated
+    Cases without annotation (empty ``counts``) only ever train, without a rank; a random split shares out the annotated
     ones, and leaves out of the others those whose group is tested or validates. Raises ``BadInput`` for lists and options
     that contradict themselves or the prepared cases.
     """
@@ -70,10 +73,9 @@ def make_split(cases: list, options: dict, fold: int = 0) -> list[Row]:
     chosen["train"].sort(key=lambda case: not case.counts)
     rows = []
     for subset in SUBSETS:
-        ranks: dict[tuple, int] = {}
+        ranks: dict[str, int] = {}
         for case in chosen[subset]:
-            # cases without annotation are units of their own: those of a group may come beside annotated ones
-            rank = ranks.setdefault((case.case if unit == "case" else case.group, bool(case.counts)), len(ranks))
+            rank = ranks.setdefault(case.case if unit == "case" else case.group, len(ranks)) if case.counts else None
             rows.append(Row(case.case, case.group, subset, rank))
     return rows
 
@@ -90,15 +92,16 @@ def read_split(path: str | Path) -> list[Row]:
     """Read what ``write_split`` wrote; raises ``BadInput`` where the file is missing, foreign or damaged."""
     rows = []
     for record in _read(path, COLUMNS, "delete it so that it is written again"):
-        if record["subset"] not in SUBSETS or not (record["rank"] or "").isdigit():
+        bare = record["subset"] == "train" and record["rank"] == ""
+        if record["subset"] not in SUBSETS or not (bare or (record["rank"] or "").isdigit()):
             raise BadInput(f"damaged line for case {record['case']} in {path}: delete it so that it is written again")
-        rows.append(Row(record["case"], record["group"], record["subset"], int(record["rank"])))
+        rows.append(Row(record["case"], record["group"], record["subset"], None if bare else int(record["rank"])))
     return rows
 
 
 def labelled(rows: list[Row], budget: int | str) -> list[str]:
     """Return the ids of the training cases that keep their label, in rank order; a smaller budget gives a prefix."""
-    train = sorted((row for row in rows if row.subset == "train"), key=lambda row: row.rank)
+    train = sorted((row for row in rows if row.subset == "train" and row.rank is not None), key=lambda row: row.rank)
     count = budget_count(budget, len({row.rank for row in train}))
     return [row.case for row in train if row.rank < count]
 
@@ -117,17 +120,6 @@ def budget_count(budget: int | str, units: int) -> int:
     if count <= 0 or count > units:
         raise BadInput(f"budget '{budget}' for {units} training units: give 1 to {units}, or a share above 0% and up to 100%")
     return max(1, int(count))
-
-
-def check_annotated(rows: list[Row], budget: int | str, cases) -> None:
-    """Raise ``BadInput`` where a budget asks for the labels of cases (``case`` and ``counts``) that have none."""
-    kept = set(labelled(rows, budget))
-    bare = sorted(case.case for case in cases if case.case in kept and not case.counts)
-    if bare:
-        raise BadInput(
-            f"budget {budget} for {len(kept)} cases, {len(bare)} of which have no annotation ({bare[0]} is one): lower it to "
-            f"at most {len(kept) - len(bare)} cases"
-        )
 
 
 def check_classes(rows: list[Row], budget: int | str, cases, classes) -> None:

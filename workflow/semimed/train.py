@@ -25,7 +25,7 @@ def train(job: Job) -> None:
     identity = identify(job.spec, job.method_files, Path(job.data) / "cases.csv", job.split, before)
     work = Path(job.folder) / "work"
     finished = work / "run.json"
-    busy = f"{job.folder} is being trained by another process: wait for it or end it, then run again"
+    busy = f"{job.folder} is being trained"
     with alone(Path(job.folder) / ".lock", busy):
         if finished.exists() and json.loads(finished.read_text())["hash"] == identity:
             log.info("taking the finished work in %s", work)

@@ -21,7 +21,7 @@ from .methods.base import Clock
 from .optimise import MAIN, build_optimisers, run_step
 from .progress import Progress
 from .randomness import seeded
-from .splits import check_annotated, check_classes, check_groups, read_split
+from .splits import check_classes, check_groups, read_split
 from .splits import labelled as labelled_cases
 from .store import Case, read_cases
 from .training_job import Job
@@ -29,6 +29,7 @@ from .training_set import TrainingSet
 from .validation import Validation
 
 log = logging.getLogger(__name__)
+SAVING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Trainer:
@@ -69,8 +70,8 @@ class Trainer:
         self.started, self.stopped_by = time.monotonic(), None
 
     def run(self) -> None:
-        """Train to the last step; save by time and on SIGTERM or SIGUSR1, which end the job after saving."""
-        handlers = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGUSR1)}
+        """Train to the last step; save by time and on the signals of ``SAVING``, which end the job after saving."""
+        handlers = {number: signal.signal(number, self._on_signal) for number in SAVING}
         progress = Progress(self._label(), self.steps, self.step)
         saved = time.monotonic()
         try:
@@ -160,7 +161,8 @@ class Trainer:
     def _cases(self, subset: str) -> list[Case]:
         """Return the cases of a subset in rank order; of test cases nothing but the name is ever read here."""
         prepared = read_cases(self.job.data).cases
-        ranked = sorted((row for row in self.rows if row.subset == subset), key=lambda row: row.rank)
+        rows = [row for row in self.rows if row.subset == subset]
+        ranked = sorted(rows, key=lambda row: (row.rank is None, row.rank))
         return [prepared[row.case] for row in ranked]
 
     def _training_set(self) -> TrainingSet:
@@ -168,7 +170,6 @@ class Trainer:
         train = self._cases("train")
         if self.spec.get("split", {}).get("by") != "case":
             check_groups(self.rows)
-        check_annotated(self.rows, self.spec["budget"], train)
         if dataset.task == "classification":
             check_classes(self.rows, self.spec["budget"], train, dataset.classes)
         first = [case for case in train if case.case in kept]

@@ -22,5 +22,9 @@ def load(name: str) -> DataSet:
     module = importlib.import_module(f".{name.replace('-', '_')}", __name__)
     for member in vars(module).values():
         if isinstance(member, type) and issubclass(member, DataSet) and member.__module__ == module.__name__:
+            if member.name != name:
+                raise BadInput(
+                    f"name '{member.name}' of the class in {module.__file__}: its file says '{name}'; make them equal"
+                )
             return member()
     raise BadInput(f"no data set class in {module.__file__}: define a subclass of DataSet there")

@@ -56,9 +56,10 @@ def describe_study(study: Study, folds: dict[int, list[Row]], cases: dict[str, C
     """
     parts = {name: [{row.case for row in rows if row.subset == name} for rows in folds.values()] for name in SUBSETS}
     parts = {name: found for name, found in parts.items() if any(found)}
-    budgets = {
-        f"labelled at {budget}": [set(labelled(rows, budget)) for rows in folds.values()] for budget in budgets_of(study)
-    }
+    try:
+        budgets = {f"labelled at {b}": [set(labelled(rows, b)) for rows in folds.values()] for b in budgets_of(study)}
+    except BadInput as error:
+        raise BadInput(f"study {study.name}: {error}") from error
     parts |= dict(sorted(budgets.items(), key=lambda item: len(item[1][0])))
     split = {key: value for key, value in study.split_options.items() if key not in ("version", "file")}
     subsets = tuple(

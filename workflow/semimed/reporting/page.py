@@ -93,7 +93,7 @@ def _source(study: Study) -> dict[str, str]:
     found = Path(study.data).with_name("source.json")
     if found.exists() and json.loads(found.read_text()).get("phantom"):
         return {"Data set": f"synthetic scans in the raw layout of {dataset['title']}", "Licence": "synthetic images, no terms"}
-    told = (part.rstrip(".") for part in (dataset["title"], dataset["citation"]))
+    told = (part.rstrip(".") for part in (dataset["title"], dataset["citation"]) if part)
     return {"Data set": ". ".join(told) + ".", "Licence": dataset["licence"]}
 
 

@@ -121,7 +121,8 @@ def in_words(value) -> str:
 
 def _inner(value) -> str:
     if isinstance(value, list):
-        return " × ".join(map(str, value))
+        # sizes are whole numbers above 0; a window reads otherwise
+        return (" × " if all(type(one) is int and one > 0 for one in value) else " to ").join(map(str, value))
     return f"({in_words(value)})" if isinstance(value, dict) else in_words(value)
 
 
