@@ -109,6 +109,16 @@ class Plan:
             raise BadInput(f"folds: {wanted} names no fold of {where}, which has {count} (counted from 0)")
         return folds, has_validation
 
+    def _backbone(self, given: dict, network: registry.Network, at: str) -> tuple[dict, Path | None]:
+        """Return all options of a backbone, and the file of its pretrained weights where it starts from one."""
+        options = {key: value for key, value in given.items() if key != "name"}
+        backbone, pretrained = {"name": given["name"], **registry.resolved(options, network.options, f"{at}: backbone")}, None
+        if backbone.get("pretrained"):
+            # Name and content decide a run, where the file lies does not.
+            pretrained = self.weights.get(given["name"])
+            backbone["weights"] = pretrained and f"{pretrained.name} {file_digest(pretrained)[:16]}"
+        return backbone, pretrained
+
     def _arm(self, name: str, arm: dict, document: dict, dataset: dict, has_validation: bool, where: str) -> Arm:
         at = f"{where}: arms.{name}"
         try:
@@ -120,13 +130,7 @@ class Plan:
             raise BadInput(f"{at}: {error}") from error
         check_task(dataset["task"], entry, network, given["name"], at)
         preparation = dataset["preparations"][document["preparation"]]
-        options = {k: v for k, v in given.items() if k != "name"}
-        backbone = {"name": given["name"], **registry.resolved(options, network.options, f"{at}: backbone")}
-        pretrained = None
-        if backbone.get("pretrained"):
-            # Name and content decide a run, where the file lies does not.
-            pretrained = self.weights.get(given["name"])
-            backbone["weights"] = pretrained and f"{pretrained.name} {file_digest(pretrained)[:16]}"
+        backbone, pretrained = self._backbone(given, network, at)
         data = {
             "dataset": document["dataset"],
             "preparation": {"name": document["preparation"], **preparation},
