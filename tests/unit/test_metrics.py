@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, label
 from scipy.spatial.distance import cdist
 from semimed.components import largest_component
 from semimed.errors import BadInput
@@ -226,6 +226,16 @@ def test_ties_keep_the_first_in_scan_order(shape):
         expected = points(shape, tuple(np.argwhere(label_map)[0]))
         np.testing.assert_array_equal(largest_component(label_map, 2), expected)
         np.testing.assert_array_equal(largest_component(np.asfortranarray(label_map), 2), expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (3, 1), (2, 4), (1, 1, 3), (1, 3, 3), (2, 2, 3)])
+def test_every_mask_of_a_small_shape(shape):
+    for bits in itertools.product((0, 1), repeat=int(np.prod(shape))):
+        mask = np.array(bits, np.uint8).reshape(shape)
+        components, count = label(mask, np.ones([3] * mask.ndim))
+        sizes = np.bincount(components.ravel(), minlength=2)[1:]
+        expected = components == sizes.argmax() + 1 if count else mask
+        np.testing.assert_array_equal(largest_component(mask, 2), expected)
 
 
 def test_largest_component_of_nothing_and_of_a_batch():

@@ -38,7 +38,8 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:
 
 def _largest(mask: np.ndarray) -> np.ndarray:
     """Return the largest connected component of a mask that is not empty."""
-    components, count = cc3d.connected_components(mask, connectivity=8 if mask.ndim == 2 else 26, return_N=True)
+    # as numbers: for a boolean mask cc3d reckons with fewer components than a thin one can have, and raises
+    components, count = cc3d.connected_components(mask.view(np.uint8), connectivity=8 if mask.ndim == 2 else 26, return_N=True)
     if count == 1:
         return mask
     sizes = np.bincount(components.ravel())[1:]
