@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter, label
+from scipy import ndimage
+from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 from semimed.components import largest_component
 from semimed.errors import BadInput
@@ -232,7 +233,7 @@ def test_ties_keep_the_first_in_scan_order(shape):
 def test_every_mask_of_a_small_shape(shape):
     for bits in itertools.product((0, 1), repeat=int(np.prod(shape))):
         mask = np.array(bits, np.uint8).reshape(shape)
-        components, count = label(mask, np.ones([3] * mask.ndim))
+        components, count = ndimage.label(mask, np.ones([3] * mask.ndim))
         sizes = np.bincount(components.ravel(), minlength=2)[1:]
         expected = components == sizes.argmax() + 1 if count else mask
         np.testing.assert_array_equal(largest_component(mask, 2), expected)
