@@ -72,7 +72,7 @@ MISTAKES = {
     "key of the configuration": (CONFIG, "seeds:", "sedes:", "unknown key 'sedes'; did you mean 'seeds'?"),
     "study": (CONFIG, "- tiny-la", "- tiny-al", "no file .*tiny-al.yaml; did you mean 'tiny-la'?"),
     "device": (CONFIG, "device: cpu", "device: gpu", "'gpu'"),
-    "raw folder of an unknown data set": (CONFIG, "la: phantom", "laa: phantom", "'laa', no config/datasets/laa.yaml; did you mean 'la'?"),
+    "raw folder of an unknown data set": (CONFIG, "la: phantom", "laa: phantom", "laa.yaml; did you mean 'la'?"),
     "key of the study": (STUDY, "budgets: [2]\n", "budget: [2]\n", "unknown key 'budget'; did you mean 'budgets'?"),
     "key of the recipe": (STUDY, "  labelled: 2", "  labeled: 2", "unknown key 'labeled'; did you mean 'labelled'?"),
     "data set": (STUDY, "dataset: la", "dataset: las", "no file .*las.yaml; did you mean 'la'?"),
