@@ -99,7 +99,7 @@ def test_ten_kills_at_random_moments_change_no_bit(demo, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_and_ends_with_one_line(made, demo, number):
     remove(made, "mt")
     # no save by time: what is there afterwards was saved because of the signal
