@@ -49,7 +49,7 @@ def test_empty_folder_of_a_patient(brats, tmp_path):
 def test_the_same_patient_twice(brats, tmp_path, second):
     write(tmp_path)
     write(tmp_path, place=second)
-    assert re.search(f"BraTS19_CBICA_AAB_1 in both .*HGG and .*{second}: move one away", bad_line(brats, tmp_path))
+    assert re.search(f"BraTS19_CBICA_AAB_1 in both .*HGG and .*{second}: move one of them away", bad_line(brats, tmp_path))
 
 
 def broken(name):

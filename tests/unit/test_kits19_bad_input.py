@@ -49,7 +49,7 @@ def test_empty_folder_of_a_case(kits, tmp_path):
 def test_the_same_case_twice(kits, tmp_path):
     write(tmp_path)
     write(tmp_path / "kits19" / "data")
-    assert re.search(r"case_00000 in both .* and .*kits19/data: move one away", bad_line(kits, tmp_path))
+    assert re.search(r"case_00000 in both .* and .*kits19/data: move one of them away", bad_line(kits, tmp_path))
 
 
 def broken(name):

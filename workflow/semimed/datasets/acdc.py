@@ -21,7 +21,7 @@ import numpy as np
 
 from ..errors import BadInput, nearest
 from . import nifti
-from .base import DataSet, RawCase, Scan, check_finite, check_label, check_options, check_shape, read_h5
+from .base import DataSet, RawCase, Scan, check_finite, check_label, check_options, check_shape, look, read_h5
 from .phantoms.short_axis import draw
 
 PLACES = [f"{top}/{part}" for top in (".", "database", "ACDC/database") for part in (".", "training", "testing")]
@@ -41,8 +41,8 @@ class ACDC(DataSet):
 
     def find(self, raw: Path, by_hand: str = "") -> tuple[str, list[RawCase]]:
         """See ``DataSet.find``; also raises ``BadInput`` for a patient, frame or slice that is missing or there twice."""
-        for layout, look in (("nifti", _find_nifti), ("h5", _find_volumes), ("slices", _find_slices)):
-            cases = look(Path(raw))
+        for layout, search in (("nifti", _find_nifti), ("h5", _find_volumes), ("slices", _find_slices)):
+            cases = search(Path(raw))
             if cases:
                 _check_nothing_hidden(cases, layout, Path(raw))
                 return layout, sorted(cases, key=lambda case: case.case)
@@ -100,14 +100,14 @@ class ACDC(DataSet):
 
 def _check_nothing_hidden(cases: list[RawCase], layout: str, raw: Path) -> None:
     """Raise ``BadInput`` where a layout that comes later holds patients that the chosen one lacks."""
-    files = {**_look(raw, ("data", "."), VOLUME), **_look(raw, ("data/slices", "slices"), SLICE)}
+    files = {**look(raw, ("data", "."), VOLUME), **look(raw, ("data/slices", "slices"), SLICE)}
     hidden = {name.partition("_")[0] for name in files} - {case.group for case in cases}
     if hidden:
         raise BadInput(f"{min(hidden)} is only in another layout than the {layout} files of {raw}: move one of them away")
 
 
 def _find_nifti(raw: Path) -> list[RawCase]:
-    return [case for folder in _look(raw, PLACES, PATIENT).values() for case in _patient(folder)]
+    return [case for folder in look(raw, PLACES, PATIENT).values() for case in _patient(folder)]
 
 
 def _patient(folder: Path) -> list[RawCase]:
@@ -143,13 +143,13 @@ def _frame_numbers(info: Path) -> dict[str, int]:
 
 
 def _find_volumes(raw: Path) -> list[RawCase]:
-    found = [(VOLUME.fullmatch(name)[1], file) for name, file in _look(raw, ("data", "."), VOLUME).items()]
+    found = [(VOLUME.fullmatch(name)[1], file) for name, file in look(raw, ("data", "."), VOLUME).items()]
     return _both_frames([RawCase(file.stem, patient, {"image": file, "label": file}) for patient, file in found], raw)
 
 
 def _find_slices(raw: Path) -> list[RawCase]:
     stacks: dict[tuple[str, str], dict[int, Path]] = {}
-    for name, file in _look(raw, ("data/slices", "slices"), SLICE).items():
+    for name, file in look(raw, ("data/slices", "slices"), SLICE).items():
         case, patient, number = SLICE.fullmatch(name).groups()
         stacks.setdefault((case, patient), {})[int(number)] = file
     cases = []
@@ -164,16 +164,6 @@ def _find_slices(raw: Path) -> list[RawCase]:
         if first.group == second.group and counts[0] != counts[1]:
             raise BadInput(f"{counts[0]} slices of {first.case}, but {counts[1]} of {second.case} in {raw}: {AGAIN}")
     return _both_frames(cases, raw)
-
-
-def _look(raw: Path, places, pattern: re.Pattern) -> dict[str, Path]:
-    """Return what has a name of the pattern in the places, by name; raises ``BadInput`` where two hold the same one."""
-    found: dict[str, Path] = {}
-    for path in [path for place in places for path in (raw / place).glob("patient*") if pattern.fullmatch(path.name)]:
-        if path.name in found:
-            raise BadInput(f"{path.name} in both {found[path.name].parent} and {path.parent}: move one of them away")
-        found[path.name] = path
-    return found
 
 
 def _both_frames(cases: list[RawCase], raw: Path) -> list[RawCase]:

@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,19 @@ class DataSet(abc.ABC):
         A data set of one's own needs none: this one raises ``BadInput``.
         """
         raise BadInput(f"no phantoms of {self.name}: name a folder of real images under `raw:` in the configuration")
+
+
+def look(raw: Path, places, pattern: re.Pattern) -> dict[str, Path]:
+    """Return what has a name of the pattern in the places, by name; raises ``BadInput`` where two hold the same one."""
+    found: dict[str, Path] = {}
+    for folder in (raw / place for place in places):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if not pattern.fullmatch(path.name):
+                continue
+            if path.name in found:
+                raise BadInput(f"{path.name} in both {found[path.name].parent} and {path.parent}: move one of them away")
+            found[path.name] = path
+    return found
 
 
 def check_size(size, where: str) -> tuple[int, int]:

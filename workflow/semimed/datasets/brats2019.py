@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import BadInput
 from . import nifti
-from .base import DataSet, RawCase, Scan, check_finite, check_label, check_options, check_shape
+from .base import DataSet, RawCase, Scan, check_finite, check_label, check_options, check_shape, look
 from .phantoms.brain import draw
 
 PLACES = (".", "MICCAI_BraTS_2019_Data_Training")
@@ -36,13 +36,8 @@ class BraTS2019(DataSet):
 
     def find(self, raw: Path, by_hand: str = "") -> tuple[str, list[RawCase]]:
         """See ``DataSet.find``; also raises ``BadInput`` for a patient who lacks a file or is there twice."""
-        folders: dict[str, Path] = {}
-        for folder in (path for place in PLACES for grade in GRADES for path in (Path(raw) / place / grade).glob("BraTS19_*")):
-            if not folder.is_dir() or not PATIENT.fullmatch(folder.name):
-                continue
-            if folder.name in folders:
-                raise BadInput(f"{folder.name} in both {folders[folder.name].parent} and {folder.parent}: move one away")
-            folders[folder.name] = folder
+        found = look(Path(raw), [f"{place}/{grade}" for place in PLACES for grade in GRADES], PATIENT)
+        folders = {name: folder for name, folder in found.items() if folder.is_dir()}
         if not folders:
             raise BadInput(f"no HGG/<patient> and no LGG/<patient> in {raw}: {by_hand or 'put the raw data there'}")
         return "nifti", [_patient(folders[name]) for name in sorted(folders)]

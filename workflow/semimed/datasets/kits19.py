@@ -21,7 +21,7 @@ from scipy import sparse
 
 from ..errors import BadInput, nearest
 from . import nifti
-from .base import DataSet, RawCase, Scan, check_finite, check_label, check_options, check_shape, check_size
+from .base import DataSet, RawCase, Scan, check_finite, check_label, check_options, check_shape, check_size, look
 from .phantoms.abdomen import AFFINE, draw
 
 PLACES = (".", "data", "kits19/data", "kits19-master/data")
@@ -44,14 +44,8 @@ class KiTS19(DataSet):
 
     def find(self, raw: Path, by_hand: str = "") -> tuple[str, list[RawCase]]:
         """See ``DataSet.find``; also raises ``BadInput`` for a case that lacks a file or is there twice."""
-        folders: dict[str, Path] = {}
-        for folder in (path for place in PLACES for path in (Path(raw) / place).glob("case_*")):
-            number = CASE.fullmatch(folder.name)
-            if number is None or int(number[1]) in TEST_SET:
-                continue
-            if folder.name in folders:
-                raise BadInput(f"{folder.name} in both {folders[folder.name].parent} and {folder.parent}: move one away")
-            folders[folder.name] = folder
+        found = look(Path(raw), PLACES, CASE)
+        folders = {name: folder for name, folder in found.items() if int(CASE.fullmatch(name)[1]) not in TEST_SET}
         if not folders:
             raise BadInput(f"no case_NNNNN in {raw} or its data: {by_hand or 'put the raw data there'}")
         return "nifti", [_case(folders[name]) for name in sorted(folders)]
